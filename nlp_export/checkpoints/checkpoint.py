@@ -1,0 +1,166 @@
+"""What is an open checkpoint, whatever its format: named items, each a tree of stored tensors.
+
+The edges of the tree are those of TF-NLP's objects (`_transformer_layers/3/_attention_layer/...`),
+so one walk restores every format. Nothing here reads values until asked for one tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nlp_export import files, names
+from nlp_export.checkpoints import readable
+from nlp_export.errors import RequestError
+
+if TYPE_CHECKING:
+  import numpy as np
+
+# What a stored tensor is to the file, apart from belonging to an item.
+OPTIMIZER = 'optimizer'
+COUNTER = 'counter'
+HEAD = 'head'
+ITEM = 'item'
+OTHER = 'other'
+UNREACHABLE = 'unreachable'
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+  """One tensor of the file, not read yet.
+
+  Attributes:
+    key: what the file calls it.
+    shape: as TF-NLP's variable has it (a Hugging Face [out, in] is turned already).
+    dtype: as stored: 'float32', 'bfloat16', 'int64' ...
+    group: ITEM, HEAD, OPTIMIZER, COUNTER, OTHER or UNREACHABLE.
+    item: the canonical name of the item that owns it ('' for none).
+    path: its path through the objects, from the item's name on.
+    name: the variable's own name, '' if the file does not tell.
+    read: returns the value, an array of `shape` and `dtype`.
+  """
+
+  key: str
+  shape: tuple[int, ...]
+  dtype: str
+  group: str
+  item: str
+  path: str
+  name: str
+  read: Callable[[], np.ndarray]
+
+  @property
+  def role(self) -> readable.Role | None:
+    return readable.role(self.path, self.name)
+
+  def __str__(self) -> str:
+    return readable.readable(self.path, self.name)
+
+
+@dataclass(eq=False)
+class Node:
+  """An object of the checkpoint: edges to others, and its value if it is a variable."""
+
+  children: dict[str, Node] = field(default_factory=dict)
+  tensor: StoredTensor | None = None
+
+  def at(self, path: str) -> Node | None:
+    """The node at a path of edges such as '_transformer_layers/0', None if there is none."""
+    node: Node | None = self
+    for edge in path.split('/'):
+      node = node.children.get(edge) if node else None
+    return node
+
+
+@dataclass(eq=False)
+class Checkpoint:
+  """An open checkpoint. Made by `open_checkpoint`.
+
+  Attributes:
+    format: 'TF2 object graph' or 'Hugging Face BERT'.
+    path: what was opened: a prefix or a directory.
+    files: every file that is read, for hashing.
+    notes: what was decided on the way, to be said to the user ('ckpt-7 was taken for ckpt').
+    nodes: canonical item name -> its tree.
+    tensors: every tensor of the file.
+    stored_names: canonical item name -> its name in the file.
+    encoder_config, vocab_file, tokenizer_config: paths of files that the format brings along, or
+      None.
+  """
+
+  format: str
+  path: str
+  files: tuple[str, ...]
+  nodes: dict[str, Node]
+  tensors: tuple[StoredTensor, ...]
+  stored_names: dict[str, str] = field(default_factory=dict)
+  notes: tuple[str, ...] = ()
+  encoder_config: str | None = None
+  vocab_file: str | None = None
+  tokenizer_config: str | None = None
+
+  @property
+  def name(self) -> str:
+    """The base name, for reports that must not name a machine's paths."""
+    return files.basename(self.path)
+
+  def items(self) -> tuple[str, ...]:
+    """Canonical names of what it holds: encoder, masked_lm, then heads ('sop.pooler_dense')."""
+    first = tuple(name for name in (names.ENCODER, names.MASKED_LM) if name in self.nodes)
+    return first + tuple(sorted(set(self.nodes) - set(first)))
+
+  def items_line(self) -> str:
+    """'items: encoder, masked_lm', for messages."""
+    return 'items: ' + (', '.join(self.items()) or 'none that belong to an encoder')
+
+  def has_pooler(self) -> bool:
+    """Whether the encoder's own pooler is stored."""
+    return any(
+        tensor.item == names.ENCODER and tensor.role and tensor.role.part == readable.POOLER
+        for tensor in self.tensors
+    )
+
+  def dense(self, item: str) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of a dense layer that the checkpoint holds as an item of its own.
+
+    Args:
+      item: canonical name, such as 'next_sentence.pooler_dense'.
+
+    Returns:
+      kernel [in, out] and bias [out], float32.
+
+    Raises:
+      RequestError: there is no such item, or it is not a dense layer, or it is not finite.
+    """
+    import numpy as np
+
+    from nlp_export.checkpoints.values import read_finite
+
+    node = self.nodes.get(item)
+    if node is None:
+      raise RequestError(self._no_such_dense(item))
+    tensors = [node.children.get(leaf, Node()).tensor for leaf in ('kernel', 'bias')]
+    if None in tensors or len(tensors[0].shape) != 2:
+      raise RequestError(
+          f"'{item}' was asked of {self.name} as a dense layer, but the item holds "
+          f'{", ".join(sorted(node.children)) or "nothing"}. Name an item with a kernel [in, out] '
+          'and a bias.'
+      )
+    kernel, bias = (read_finite(self, tensor, np.dtype('float32')) for tensor in tensors)
+    return kernel, bias
+
+  def _no_such_dense(self, item: str) -> str:
+    head, _, inner = item.partition('.')
+    others = [name for name in self.items() if inner and name.endswith('.' + inner)]
+    message = f"'{item}' was asked of {self.name}, which has no such item ({self.items_line()}). "
+    if others:
+      other = others[0].partition('.')[0]
+      return message + (
+          f"Its head is called '{other}': bind item_names = {{'{head}': '{other}'}}."
+      )
+    keep = '@poolers.keep (what its encoder holds), ' if self.has_pooler() else ''
+    return message + (
+        'It was trained or converted without that head, so there is nothing to copy. Use '
+        f'{keep}@poolers.identity or @poolers.random.'
+    )

@@ -1,0 +1,57 @@
+"""Which items does the pretrainer have, and under which names do they lie in a checkpoint?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gin
+
+from nlp_export import names
+
+
+@gin.register(module='pretrainer')
+def checkpoint_items(
+    encoder: str = 'encoder',
+    masked_lm: str = 'masked_lm',
+    next_sentence: str = 'next_sentence',
+) -> dict[str, str]:
+  """What a checkpoint calls the pretrainer's items, where it differs from BertPretrainerV2.
+
+  For example `checkpoint_items.encoder = 'student'` for a distilled encoder, or
+  `checkpoint_items.next_sentence = 'sop'` for a head trained on sentence order.
+
+  Args:
+    encoder: name of the encoder.
+    masked_lm: name of the masked-LM head.
+    next_sentence: name of the classification head whose dense layer is
+      `<name>.pooler_dense`.
+
+  Returns:
+    canonical name -> name in the checkpoint.
+
+  Source: TF-NLP, BertPretrainerV2.checkpoint_items.
+  """
+  return {names.ENCODER: encoder, names.MASKED_LM: masked_lm, 'next_sentence': next_sentence}
+
+
+def build(network: Any, mlm_activation: str) -> Any:
+  """TF-NLP's pretrainer around an encoder; its masked-LM head shares the word embeddings.
+
+  Args:
+    network: a built TF-NLP encoder.
+    mlm_activation: of the head's dense layer (PretrainerConfig.mlm_activation), 'gelu_erf'
+      included. It is the pretrainer's own, not the encoder's `hidden_activation`.
+
+  Returns:
+    A built BertPretrainerV2. Its `checkpoint_items` are `encoder` and `masked_lm`.
+  """
+  import tensorflow as tf
+  from official.nlp.modeling import models
+
+  from nlp_export import activations
+
+  pretrainer = models.BertPretrainerV2(
+      encoder_network=network, mlm_activation=activations.get(mlm_activation))
+  ids = tf.zeros([1, 1], tf.int32)
+  pretrainer({**dict.fromkeys(names.ENCODER_INPUTS, ids), names.MASKED_LM_POSITIONS: ids})
+  return pretrainer

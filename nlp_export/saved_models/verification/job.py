@@ -1,0 +1,135 @@
+"""What is to be verified, and what does its maker know about it?
+
+Plain data that crosses to the worker as JSON. Whatever is None is 'not told': the check that
+would need it looks at the SavedModel alone. A stranger's export has no expectation at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from nlp_export.saved_models.verification.registry import Kind
+
+TANH = 'tanh'
+CLS = 'cls'
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderExpectation:
+  """What the maker of an encoder export knows.
+
+  Attributes:
+    reference_file: .npz written by `reference.save_reference`: input batches and the outputs of
+      the restored encoder on them; '' for none.
+    trainable: name, shape, dtype and SHA-256 of each trainable variable, in order
+      (`reference.describe_variables`).
+    mlm_trainable: the same of `.mlm`; None if there is no `.mlm`.
+    has_mlm: whether there is a `.mlm`.
+    mlm_activation: 'gelu' (tanh form), 'gelu_erf', 'relu', 'tanh', 'swish' ... of the head.
+    pooler: 'tanh' for tanh(CLS W + b), 'cls' if there is no pooled_output and default is [CLS].
+    num_layers, hidden_size, max_positions, type_vocab_size: of the encoder.
+    dropout: whether training=True drops anything.
+    dropout_state: whether there is a `dropout_state` variable, as our exports have.
+    asset_sha256: SHA-256 of each file in assets/, by base name.
+    lower_case: value of `do_lower_case` (WordPiece), else None.
+    tokenizer: 'wordpiece', 'sentencepiece', or 'none' for an encoder without one.
+  """
+
+  reference_file: str = ''
+  trainable: tuple[Mapping[str, Any], ...] | None = None
+  mlm_trainable: tuple[Mapping[str, Any], ...] | None = None
+  has_mlm: bool | None = None
+  mlm_activation: str | None = None
+  pooler: str | None = None
+  num_layers: int | None = None
+  hidden_size: int | None = None
+  max_positions: int | None = None
+  type_vocab_size: int | None = None
+  dropout: bool | None = None
+  dropout_state: bool | None = None
+  asset_sha256: Mapping[str, str] | None = None
+  lower_case: bool | None = None
+  tokenizer: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessingExpectation:
+  """What the maker of a preprocessing export knows.
+
+  Attributes:
+    reference_file: .npz written by `reference.save_token_ids`: texts and the ids that the
+      training-time tokenizer gives for them; '' for none.
+    tokenizer: 'wordpiece' or 'sentencepiece'.
+    lower_case: whether text is lower-cased.
+    default_seq_length: of the root and of bert_pack_inputs.
+    offsets: whether there is a tokenize_with_offsets.
+    truncator: 'round_robin' or 'waterfall'.
+    num_segments: the most segments that bert_pack_inputs takes.
+    no_assert: whether Assert nodes must be absent.
+    special_tokens: the exact value of get_special_tokens_dict().
+    asset_sha256: SHA-256 of each file in assets/, by base name.
+  """
+
+  reference_file: str = ''
+  tokenizer: str | None = None
+  lower_case: bool | None = None
+  default_seq_length: int | None = None
+  offsets: bool | None = None
+  truncator: str | None = None
+  num_segments: int | None = None
+  no_assert: bool | None = None
+  special_tokens: Mapping[str, int] | None = None
+  asset_sha256: Mapping[str, str] | None = None
+
+
+Expectation = EncoderExpectation | PreprocessingExpectation
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One SavedModel to verify.
+
+  Attributes:
+    path: its directory (local, or remote for a stranger's).
+    name: what to call it in reports; the path if ''.
+    expected: what its maker knows; None for a stranger's export, of which GOALs and the known
+      defects of the reference exporter may fail.
+    build_paths: paths of vocabulary, checkpoint, temporary and destination directories that must
+      not occur in any file of the export.
+    movable: the directory may be renamed while it is verified (a staged export of ours). Else a
+      copy elsewhere is verified.
+    encoder: name of the job of the encoder to which this preprocessing belongs, for the checks of
+      the pair; '' for none.
+  """
+
+  path: str
+  name: str = ''
+  expected: Expectation | None = None
+  build_paths: tuple[str, ...] = ()
+  movable: bool = False
+  encoder: str = ''
+
+  @property
+  def label(self) -> str:
+    """The name in reports."""
+    return self.name or self.path
+
+  def to_json(self) -> dict[str, Any]:
+    """JSON-able fields."""
+    fields = dataclasses.asdict(self)
+    if self.expected is not None:
+      encoder = isinstance(self.expected, EncoderExpectation)
+      fields['kind'] = (Kind.ENCODER if encoder else Kind.PREPROCESSING).value
+    return fields
+
+  @classmethod
+  def from_json(cls, fields: Mapping[str, Any]) -> Job:
+    """The inverse of `to_json`."""
+    fields = dict(fields)
+    kind = fields.pop('kind', None)
+    if kind is not None:
+      maker = EncoderExpectation if kind == Kind.ENCODER else PreprocessingExpectation
+      fields['expected'] = maker(**fields['expected'])
+    return cls(**{**fields, 'build_paths': tuple(fields['build_paths'])})

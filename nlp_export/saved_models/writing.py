@@ -1,0 +1,111 @@
+"""How does a SavedModel get onto disk: the same bytes for the same inputs, each graph once?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import (
+    fingerprint_pb2,
+    saved_model_pb2,
+    trackable_object_graph_pb2,
+)
+from tensorflow.python.saved_model.pywrap_saved_model import (
+    fingerprinting as pywrap_fingerprinting,
+)
+
+from nlp_export import files, names
+
+_OBJECT_GRAPH_KEY = '_CHECKPOINTABLE_OBJECT_GRAPH'
+_VARIABLES = ('variables', 'variables')
+
+
+def write(root: Any, path: str) -> None:
+  """Saves an object of this package as a SavedModel.
+
+  Args:
+    root: an object with TF functions; its `serving_signature()` becomes `serving_default`.
+    path: a local directory that does not exist yet.
+  """
+  signature = getattr(root, 'serving_signature', None)
+  tf.saved_model.save(
+      root, path,
+      signatures={names.SERVING_DEFAULT: signature()} if signature else None,
+      options=tf.saved_model.SaveOptions(save_debug_info=False))
+  _fix_order(path)
+  _fix_fingerprint(path)
+
+
+def write_with_present_values(root: Any, written: str, path: str) -> None:
+  """Writes `root` again, with the values its variables have now, without saving its graph again.
+
+  What `write` wrote is the same for all values of the variables but for the files under
+  `variables/`. Exports that differ in their pooler alone share the rest.
+
+  Args:
+    root: the object that was written to `written`.
+    written: a SavedModel that `write` wrote.
+    path: a local directory that does not exist yet.
+  """
+  shutil.copytree(written, path, ignore=_leave_out_variables)
+  os.makedirs(os.path.join(path, _VARIABLES[0]))
+  reader = tf.train.load_checkpoint(os.path.join(written, *_VARIABLES))
+  graph = reader.get_tensor(_OBJECT_GRAPH_KEY)
+  values = {_OBJECT_GRAPH_KEY: tf.constant(graph), **_present_values(root, graph)}
+  missing = set(reader.get_variable_to_shape_map()) - set(values)
+  if missing:
+    raise RuntimeError(f'variables of the SavedModel without a value: {sorted(missing)}')
+  keys = sorted(values)
+  tf.raw_ops.SaveV2(
+      prefix=os.path.join(path, *_VARIABLES),
+      tensor_names=keys,
+      shape_and_slices=[''] * len(keys),
+      tensors=[values[key] for key in keys])
+  _fix_fingerprint(path)
+
+
+def _leave_out_variables(directory: str, content: list[str]) -> list[str]:
+  return ['variables'] if 'saved_model.pb' in content else []
+
+
+def _present_values(root: Any, serialized_graph: bytes) -> dict[str, tf.Tensor]:
+  """Checkpoint key to value, for each variable below `root`, by the written object graph."""
+  graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(serialized_graph)
+  values: dict[str, tf.Tensor] = {}
+  to_visit: list[tuple[Any, int]] = [(root, 0)]
+  seen: set[int] = set()
+  while to_visit:
+    trackable, number = to_visit.pop()
+    if number in seen:
+      continue
+    seen.add(number)
+    node = graph.nodes[number]
+    if isinstance(trackable, tf.Variable):
+      for attribute in node.attributes:
+        # On CPU this shares the variable's memory: no second copy of the weights.
+        values[attribute.checkpoint_key] = trackable.read_value()
+    children = trackable._trackable_children()
+    to_visit.extend((children[c.local_name], c.node_id)
+                    for c in node.children if c.local_name in children)
+  return values
+
+
+def _fix_order(path: str) -> None:
+  """Writes saved_model.pb again with its maps in a fixed order: TensorFlow's is by chance."""
+  name = os.path.join(path, 'saved_model.pb')
+  model = saved_model_pb2.SavedModel.FromString(files.read_bytes(name))
+  files.write_bytes(name, model.SerializeToString(deterministic=True))
+
+
+def _fix_fingerprint(path: str) -> None:
+  """Writes fingerprint.pb for the files as they are, without TensorFlow's random number in it."""
+  fingerprint = fingerprint_pb2.FingerprintDef.FromString(
+      pywrap_fingerprinting.CreateFingerprintDef(path))
+  fingerprint.uuid = ''
+  digest = hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).digest()
+  fingerprint.uuid = str(int.from_bytes(digest[:16], 'little'))
+  files.write_bytes(
+      os.path.join(path, 'fingerprint.pb'), fingerprint.SerializeToString(deterministic=True))
