@@ -1,7 +1,7 @@
 """Which fields has each encoder type of TF-NLP, with which defaults, and which values make sense?
 
-The tables repeat the dataclasses of `official.nlp.configs.encoders` (tf-models-official 2.20) so that
-a misspelt field is answered without importing TensorFlow; tests/test_encoder_blocks.py compares them
+The tables repeat the dataclasses of `official.nlp.configs.encoders` (tf-models-official 2.20), so
+that a misspelt field is answered without importing TensorFlow; tests/test_encoders.py compares them
 with the dataclasses field by field.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -108,7 +110,8 @@ class Place:
 
   Attributes:
     name: what the user calls it: 'encoders.bert', or the path of a file.
-    line: format of one line there, with {key} and {value}.
+    line: format of one line there, with {key} and {value}; values are written as in JSON (YAML
+      reads them too), or with {value!r} as in Python and gin.
     keys: field of the block -> key in that file, where they differ.
   """
   name: str
@@ -119,7 +122,8 @@ class Place:
     return self.keys.get(field, field)
 
   def write(self, field: str, value: Any) -> str:
-    return self.line.format(key=self.key(field), value=value)
+    shown = value if '{value!r}' in self.line else json.dumps(value)
+    return self.line.format(key=self.key(field), value=shown)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -140,8 +144,8 @@ def check_type(encoder_type: Any, place: str, line: str = 'type: bert') -> None:
     return
   if encoder_type == 'electra':
     raise RequestError(
-        f"{place} asks for encoder type 'electra', which TF-NLP's EncoderConfig does not have: the"
-        f' encoder that ELECTRA trains is a BERT encoder. Write {line}, with its fields under bert.')
+        f"{place} asks for encoder type 'electra', which TF-NLP's EncoderConfig does not have:"
+        f' the encoder that ELECTRA trains is a BERT encoder. Use bert: write {line}')
   if encoder_type == 'any':
     raise RequestError(
         f"{place} asks for encoder type 'any', whose network only Python code can build"
@@ -170,7 +174,7 @@ def complete_block(
   if unknown:
     named = ', '.join(f'{key}{did_you_mean(str(key), defaults)}' for key in unknown)
     raise RequestError(
-        f'{place.name}: no such field in a {encoder_type} encoder: {named}.'
+        f'{place.name}: no such field in the block {encoder_type}: {named}.'
         f' It has these fields: {", ".join(sorted(defaults))}')
   block = {key: given.get(key, default) for key, default in defaults.items()}
   problems = []
@@ -185,8 +189,13 @@ def complete_block(
   return block
 
 
-def _typed(key: str, value: Any, default: Any, place: Place) -> tuple[Any, str | None]:
+def _typed(key: str, given: Any, default: Any, place: Place) -> tuple[Any, str | None]:
   """(value in the field's type, None), or (value, what is wrong with it)."""
+  value, problem = _of_type(key, given, default, place)
+  return (value, problem) if problem or value is None else _in_range(key, value, default, place)
+
+
+def _of_type(key: str, value: Any, default: Any, place: Place) -> tuple[Any, str | None]:
   name = place.key(key)
   if value is None and default is None:
     return None, None
@@ -196,7 +205,9 @@ def _typed(key: str, value: Any, default: Any, place: Place) -> tuple[Any, str |
   sequence = isinstance(value, Sequence) and not isinstance(value, str)
   if wanted is tuple or (key == 'pool_stride' and sequence):
     if not sequence or any(isinstance(v, bool) or not isinstance(v, int) for v in value):
-      return value, f'{name} = {value!r} is not a list of whole numbers. Write {place.write(key, list(default) if wanted is tuple else default)}'
+      hint = list(default) if isinstance(default, tuple) else default
+      return value, (f'{name} = {value!r} is not a list of whole numbers.'
+                     f' Write {place.write(key, hint)}')
     return tuple(value), None
   if wanted is float and isinstance(value, int) and not isinstance(value, bool):
     value = float(value)
@@ -204,7 +215,12 @@ def _typed(key: str, value: Any, default: Any, place: Place) -> tuple[Any, str |
     what = {int: 'a whole number', float: 'a number', str: 'a text', bool: 'true or false'}[wanted]
     hint = place.write(key, _nearest_value(value, wanted, default))
     return value, (f'{name} = {value!r} is {_article(value)}, where {what} is needed. Write {hint}')
-  if wanted is float and value != value or value in (float('inf'), float('-inf')):
+  return value, None
+
+
+def _in_range(key: str, value: Any, default: Any, place: Place) -> tuple[Any, str | None]:
+  name = place.key(key)
+  if isinstance(value, float) and not math.isfinite(value):
     return value, f'{name} = {value!r} is not a finite number. Write {place.write(key, default)}'
   if key in _SIZES and value < 1:
     return value, f'{name} = {value!r} must be at least 1. Write {place.write(key, default or 1)}'
@@ -249,8 +265,8 @@ def _relations(encoder_type: str, block: Mapping[str, Any], place: Place) -> lis
   if size % heads == 0:
     return []
   nearest = min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: (abs(n - heads), n))
-  return [
+  return [(
       f'{place.key(width)} = {size} cannot be divided among'
       f' {place.key("num_attention_heads")} = {heads}: {size} / {heads} leaves {size % heads} over,'
-      f' and every head needs the same whole width. Write'
-      f' {place.write("num_attention_heads", nearest)}, or a width that {heads} divides']
+      ' and every head needs the same whole width. Write'
+      f' {place.write("num_attention_heads", nearest)}, or a width that {heads} divides')]

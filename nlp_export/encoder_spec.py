@@ -47,7 +47,7 @@ class EncoderSpec:
   notes: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
-    place = Place(f'EncoderSpec from {self.source}', '{key} = {value}')
+    place = Place(f'EncoderSpec from {self.source}', '{key} = {value!r}')
     check_type(self.type, place.name, "type = 'bert'")
     block = complete_block(self.type, self.config, place)
     object.__setattr__(self, 'config', types.MappingProxyType(block))
@@ -61,7 +61,7 @@ class EncoderSpec:
   def __hash__(self) -> int:
     return hash((self.type, tuple(self.config.items())))
 
-  def __reduce__(self) -> tuple[Any, ...]:  # A mapping proxy can be neither pickled nor copied.
+  def __reduce__(self) -> tuple[Any, ...]:  # A mapping proxy cannot be copied.
     return EncoderSpec, (self.type, dict(self.config), self.source, self.notes)
 
   def _get(self, name: str) -> Any:
@@ -129,7 +129,9 @@ class EncoderSpec:
     if self.type not in ('bert', 'bert_v2', 'albert'):
       return None
     h, e, i = self.hidden_size, self.embedding_size, self.intermediate_size
-    embeddings = (self.vocab_size + self.max_positions + self.type_vocab_size + 2) * e
+    rows = sum(
+        self.config[key] for key in ('vocab_size', 'max_position_embeddings', 'type_vocab_size'))
+    embeddings = (rows + 2) * e  # The two are gamma and beta of the layer norm.
     projection = e * h + h if e != h else 0
     block = 4 * (h * h + h) + (h * i + i) + (i * h + h) + 2 * 2 * h
     blocks = 1 if self.type == 'albert' else self.num_layers

@@ -14,6 +14,12 @@ class NlpExportError(Exception):
 
   exit_status: ClassVar[int] = 70
 
+  def __init__(self, message: str):
+    super().__init__(message)
+    # gin re-raises what a configurable raises as a proxy with 'In call to configurable ...' behind
+    # the text. The proxy hands on attributes, so this is always the bare message.
+    self.message = message
+
 
 class RequestError(NlpExportError):
   """The request or an input was wrong: a name, a value, a file. Nothing was left behind."""

@@ -14,7 +14,7 @@ from nlp_export.errors import RequestError
 
 _CAUSES = {
     errno.ENOSPC: ('the disk is full', 'Free some space or write elsewhere: --out_dir DIR'),
-    errno.EDQUOT: ('the disk quota is used up', 'Free some space or write elsewhere: --out_dir DIR'),
+    errno.EDQUOT: ('the quota is used up', 'Free some space or write elsewhere: --out_dir DIR'),
     errno.EACCES: ('permission is denied', 'Change the permissions or name another path'),
     errno.EPERM: ('the operation is not permitted', 'Name another path'),
     errno.EROFS: ('the file system is read-only', 'Write elsewhere: --out_dir DIR'),

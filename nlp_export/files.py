@@ -55,7 +55,7 @@ def list_dir(path: str) -> list[str]:
 
 def list_tree(path: str) -> list[str]:
   """Files below a directory as sorted paths relative to it, with '/' between components."""
-  found = []
+  found: list[str] = []
   for name in list_dir(path):
     child = join(path, name)
     if is_dir(child):
@@ -103,6 +103,12 @@ def read_bytes(path: str) -> bytes:
   """The whole content of a file."""
   with explain_failures('read', path), _open(path, 'rb') as f:
     return f.read()
+
+
+def read_head(path: str, count: int) -> bytes:
+  """The first `count` bytes of a file, fewer if it is shorter."""
+  with explain_failures('read', path), _open(path, 'rb') as f:
+    return f.read(count)
 
 
 def read_text(path: str) -> str:
@@ -228,7 +234,7 @@ def copy(source: str, destination: str) -> None:
 
 
 def copy_tree(source: str, destination: str, last: str | None = None) -> None:
-  """Copies the files below `source`; the one with relative path `last` (a marker) after the rest."""
+  """Copies the files below `source`; the one with relative path `last`, a marker, comes last."""
   for name in sorted(list_tree(source), key=lambda name: name == last):
     target = join(destination, name)
     make_dirs(dirname(target))

@@ -51,7 +51,7 @@ def build(network: Any, mlm_activation: str) -> Any:
   from nlp_export import activations
 
   pretrainer = models.BertPretrainerV2(
-      encoder_network=network, mlm_activation=activations.get(mlm_activation))
+      encoder_network=network, mlm_activation=activations.get_activation(mlm_activation))
   ids = tf.zeros([1, 1], tf.int32)
   pretrainer({**dict.fromkeys(names.ENCODER_INPUTS, ids), names.MASKED_LM_POSITIONS: ids})
   return pretrainer

@@ -84,7 +84,10 @@ class Checkpoint:
     notes: what was decided on the way, to be said to the user ('ckpt-7 was taken for ckpt').
     nodes: canonical item name -> its tree.
     tensors: every tensor of the file.
-    stored_names: canonical item name -> its name in the file.
+    stored_names: canonical item name -> its name or path in the file.
+    aliases: what `item_names` renamed: name in the file -> canonical name.
+    check_item: called with an item before its values are used; raises RequestError where what the
+      file holds twice is not equal.
     encoder_config, vocab_file, tokenizer_config: paths of files that the format brings along, or
       None.
   """
@@ -95,7 +98,9 @@ class Checkpoint:
   nodes: dict[str, Node]
   tensors: tuple[StoredTensor, ...]
   stored_names: dict[str, str] = field(default_factory=dict)
+  aliases: dict[str, str] = field(default_factory=dict)
   notes: tuple[str, ...] = ()
+  check_item: Callable[[str], None] = lambda item: None
   encoder_config: str | None = None
   vocab_file: str | None = None
   tokenizer_config: str | None = None
@@ -125,7 +130,7 @@ class Checkpoint:
     """Weights of a dense layer that the checkpoint holds as an item of its own.
 
     Args:
-      item: canonical name, such as 'next_sentence.pooler_dense'.
+      item: canonical name, such as 'next_sentence.pooler_dense', or the file's own name for it.
 
     Returns:
       kernel [in, out] and bias [out], float32.
@@ -137,7 +142,7 @@ class Checkpoint:
 
     from nlp_export.checkpoints.values import read_finite
 
-    node = self.nodes.get(item)
+    node = self.nodes.get(item) or self.nodes.get(self.aliases.get(item, ''))
     if node is None:
       raise RequestError(self._no_such_dense(item))
     tensors = [node.children.get(leaf, Node()).tensor for leaf in ('kernel', 'bias')]
@@ -156,9 +161,8 @@ class Checkpoint:
     message = f"'{item}' was asked of {self.name}, which has no such item ({self.items_line()}). "
     if others:
       other = others[0].partition('.')[0]
-      return message + (
-          f"Its head is called '{other}': bind item_names = {{'{head}': '{other}'}}."
-      )
+      setting = 'checkpoint_items.next_sentence' if head == 'next_sentence' else 'copy_nsp.head'
+      return message + f"It has a head called '{other}': bind {setting} = '{other}'."
     keep = '@poolers.keep (what its encoder holds), ' if self.has_pooler() else ''
     return message + (
         'It was trained or converted without that head, so there is nothing to copy. Use '

@@ -7,17 +7,21 @@ and loads several times faster than a Keras model of the same graph.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import tensorflow as tf
 
 from nlp_export import names
 from nlp_export.dropout import DropoutState
+from nlp_export.saved_models import writing
 
-# Without names: calls from `.mlm` and from the signature then find these very traces.
-_IDS = tf.TensorSpec([None, None], tf.int32)
-_ENCODER_SPECS = {name: _IDS for name in names.ENCODER_INPUTS}
+# With names: saving asks for traces by named specs and would otherwise trace all again.
+_ENCODER_SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name)
+                  for name in names.ENCODER_INPUTS}
+_MLM_SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name)
+              for name in names.MLM_INPUTS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +65,7 @@ class EncoderSavedModel(tf.train.Checkpoint):
       dropout: DropoutState,
       *,
       tokenizer: TokenizerFile | None,
-      pooler_variables: list[tf.Variable],
+      pooler: Any = None,
       with_pooler: bool = True,
       masked_lm: Any = None,
   ):
@@ -72,12 +76,13 @@ class EncoderSavedModel(tf.train.Checkpoint):
         `encoder_outputs` and, unless `with_pooler` is False, `pooled_output`.
       dropout: the state that is installed in `network`.
       tokenizer: the tokenizer's file, or None for a tokenizer that has none.
-      pooler_variables: the pooler's variables, left out where `with_pooler` is False.
-      with_pooler: False for an export without `pooled_output`.
+      pooler: the layer of `network` that makes `pooled_output`, or None if there is none.
+      with_pooler: False for an export without `pooled_output` and without that layer.
       masked_lm: a built TF-NLP `MaskedLM` layer on `network`'s embedding table, or None.
     """
     super().__init__()
-    left_out = set() if with_pooler else {id(v) for v in pooler_variables}
+    without = None if with_pooler else pooler
+    left_out = {id(v) for v in without.variables} if without is not None else set()
     weights = [v for v in network.trainable_variables if id(v) not in left_out]
     self.trainable_variables = weights
     self.dropout_state = dropout.variable
@@ -86,11 +91,18 @@ class EncoderSavedModel(tf.train.Checkpoint):
     if tokenizer is not None:
       self._attach(tokenizer)
 
-    self.__call__ = tf.function(_encoder_call(network, dropout, with_pooler), autograph=False)
-    for training in (False, True):
-      self.__call__.get_concrete_function(_ENCODER_SPECS, training=training)
-    if masked_lm is not None:
-      self.mlm = MaskedLmSavedModel(self, masked_lm)
+    self.__call__ = tf.function(_encoder_call(network, dropout, without, with_pooler),
+                                autograph=False)
+    with writing.tracing():
+      for training in (False, True):
+        self.trace(training)
+      if masked_lm is not None:
+        self.mlm = MaskedLmSavedModel(self, masked_lm)
+
+  def trace(self, training: bool) -> Callable[[dict[str, tf.Tensor]], dict[str, Any]]:
+    """The root's one concrete function for `training`: other functions call it, not a copy."""
+    concrete = self.__call__.get_concrete_function(_ENCODER_SPECS, training=training)
+    return lambda inputs: concrete(inputs, training=training)
 
   def _attach(self, tokenizer: TokenizerFile) -> None:
     if tokenizer.kind == 'sentencepiece':
@@ -108,11 +120,9 @@ class EncoderSavedModel(tf.train.Checkpoint):
     """
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, None], tf.int32, name=n)
-                         for n in names.ENCODER_INPUTS],
-        autograph=False)
+        input_signature=[_ENCODER_SPECS[name] for name in names.ENCODER_INPUTS], autograph=False)
     def serving_default(input_word_ids, input_mask, input_type_ids):  # type: ignore[no-untyped-def]
-      outputs = self.__call__(
+      outputs = self.trace(training=False)(
           dict(zip(names.ENCODER_INPUTS, (input_word_ids, input_mask, input_type_ids))))
       flat = {}
       for name, value in outputs.items():
@@ -148,8 +158,7 @@ class MaskedLmSavedModel(tf.train.Checkpoint):
 
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
       outputs = dict(
-          encoder.__call__({name: inputs[name] for name in names.ENCODER_INPUTS},
-                           training=training))
+          encoder.trace(training)({name: inputs[name] for name in names.ENCODER_INPUTS}))
       del outputs[names.DEFAULT]
       outputs[names.MLM_LOGITS] = masked_lm(
           outputs[names.SEQUENCE_OUTPUT], masked_positions=inputs[names.MASKED_LM_POSITIONS])
@@ -157,21 +166,32 @@ class MaskedLmSavedModel(tf.train.Checkpoint):
 
     self.__call__ = tf.function(call, autograph=False)
     for training in (False, True):
-      self.__call__.get_concrete_function(
-          {**_ENCODER_SPECS, names.MASKED_LM_POSITIONS: _IDS}, training=training)
+      self.__call__.get_concrete_function(_MLM_SPECS, training=training)
+
+
+@contextlib.contextmanager
+def _bypassed(layer: Any) -> Iterator[None]:
+  """While open, `layer` (unless None) hands on its inputs and so does not enter a graph."""
+  if layer is None:
+    yield
+    return
+  call = layer.call
+  layer.call = lambda inputs, *args, **kwargs: inputs
+  try:
+    yield
+  finally:
+    layer.call = call
 
 
 def _encoder_call(
-    network: Any, dropout: DropoutState, with_pooler: bool
+    network: Any, dropout: DropoutState, without: Any, with_pooler: bool
 ) -> Callable[..., dict[str, Any]]:
   """The Python function behind the root's `__call__`."""
 
   def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
-    if training:
-      with dropout.training_call(inputs):
-        outputs = dict(network(inputs, training=True))
-    else:
-      outputs = dict(network(inputs, training=False))
+    drawing = dropout.training_call(inputs) if training else contextlib.nullcontext()
+    with _bypassed(without), drawing:
+      outputs = dict(network(inputs, training=training))
     if with_pooler:
       outputs[names.DEFAULT] = outputs[names.POOLED_OUTPUT]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -13,6 +14,7 @@ from tensorflow.core.protobuf import (
     saved_model_pb2,
     trackable_object_graph_pb2,
 )
+from tensorflow.python.saved_model import save_context
 from tensorflow.python.saved_model.pywrap_saved_model import (
     fingerprinting as pywrap_fingerprinting,
 )
@@ -21,6 +23,18 @@ from nlp_export import files, names
 
 _OBJECT_GRAPH_KEY = '_CHECKPOINTABLE_OBJECT_GRAPH'
 _VARIABLES = ('variables', 'variables')
+
+
+_OPTIONS = tf.saved_model.SaveOptions(save_debug_info=False)
+
+
+def tracing() -> contextlib.AbstractContextManager[None]:
+  """Functions that are traced in here are the ones that `write` saves.
+
+  TensorFlow keys its traces by the save options, so those made outside are made a second time
+  when they are saved: half of the time of an export.
+  """
+  return save_context.save_context(_OPTIONS)
 
 
 def write(root: Any, path: str) -> None:
@@ -34,7 +48,7 @@ def write(root: Any, path: str) -> None:
   tf.saved_model.save(
       root, path,
       signatures={names.SERVING_DEFAULT: signature()} if signature else None,
-      options=tf.saved_model.SaveOptions(save_debug_info=False))
+      options=_OPTIONS)
   _fix_order(path)
   _fix_fingerprint(path)
 

@@ -1,6 +1,7 @@
 """In which order do the checks run? In the order of these imports, which register them."""
 
 from nlp_export.saved_models.verification import file_checks  # noqa: I001
+from nlp_export.saved_models.verification import resave_checks
 from nlp_export.saved_models.verification import encoder_call_checks
 from nlp_export.saved_models.verification import encoder_value_checks
 from nlp_export.saved_models.verification import encoder_variable_checks
@@ -13,7 +14,7 @@ from nlp_export.saved_models.verification import pipeline_checks
 from nlp_export.saved_models.verification import pair_checks
 
 MODULES = (
-    file_checks, encoder_call_checks, encoder_value_checks, encoder_variable_checks,
-    encoder_attribute_checks, mlm_checks, tokenizer_checks, token_offset_checks, packing_checks,
-    pipeline_checks, pair_checks,
+    file_checks, resave_checks, encoder_call_checks, encoder_value_checks,
+    encoder_variable_checks, encoder_attribute_checks, mlm_checks, tokenizer_checks,
+    token_offset_checks, packing_checks, pipeline_checks, pair_checks,
 )

@@ -25,7 +25,7 @@ class EncoderExpectation:
       the restored encoder on them; '' for none.
     trainable: name, shape, dtype and SHA-256 of each trainable variable, in order
       (`reference.describe_variables`).
-    mlm_trainable: the same of `.mlm`; None if there is no `.mlm`.
+    mlm_head: the same of the head's five, as they stand in `.mlm`'s list after the root's; None if none.
     has_mlm: whether there is a `.mlm`.
     mlm_activation: 'gelu' (tanh form), 'gelu_erf', 'relu', 'tanh', 'swish' ... of the head.
     pooler: 'tanh' for tanh(CLS W + b), 'cls' if there is no pooled_output and default is [CLS].
@@ -39,7 +39,7 @@ class EncoderExpectation:
 
   reference_file: str = ''
   trainable: tuple[Mapping[str, Any], ...] | None = None
-  mlm_trainable: tuple[Mapping[str, Any], ...] | None = None
+  mlm_head: tuple[Mapping[str, Any], ...] | None = None
   has_mlm: bool | None = None
   mlm_activation: str | None = None
   pooler: str | None = None

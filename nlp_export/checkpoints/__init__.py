@@ -1,0 +1,24 @@
+"""Every checkpoint format to canonical items, restored strictly: the one place that restores.
+
+    checkpoint = open_checkpoint('bert/ckpt-1000')
+    report = restore(checkpoint, {'encoder': encoder, 'masked_lm': masked_lm})
+
+Importing this costs no TensorFlow; opening and restoring do.
+"""
+
+from nlp_export.checkpoints.checkpoint import Checkpoint
+from nlp_export.checkpoints.formats import FoundCheckpoint, find_checkpoint, open_checkpoint
+from nlp_export.checkpoints.report import RestoreReport
+from nlp_export.checkpoints.restore import ENCODER_POOLER, RestoreError, compare, restore
+
+__all__ = [
+    'ENCODER_POOLER',
+    'Checkpoint',
+    'FoundCheckpoint',
+    'RestoreError',
+    'RestoreReport',
+    'compare',
+    'find_checkpoint',
+    'open_checkpoint',
+    'restore',
+]

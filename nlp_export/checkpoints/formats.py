@@ -1,0 +1,214 @@
+"""Which checkpoint does a path mean, and which format has it? Told by content, never by name.
+
+A path is a TF2 prefix or directory, or a Hugging Face directory; what cannot be read is refused
+with the reason and the way on. Looking needs no TensorFlow, so a dry run says the same as a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from nlp_export import files
+from nlp_export.checkpoints import locate, safetensors_files
+from nlp_export.checkpoints.checkpoint import Checkpoint
+from nlp_export.errors import RequestError
+
+_PICKLE, _TORCH_ZIP, _HDF5, _SAFETENSORS, _OTHER = 'pickle', 'zip', 'HDF5', 'safetensors', 'other'
+_CONVERT = (
+    "python -c \"from transformers import AutoModelForPreTraining as A; A.from_pretrained('{0}')"
+    ".save_pretrained('{0}_safetensors')\""
+)
+
+
+TF2, HUGGING_FACE = 'TF2', 'Hugging Face'
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+  """A checkpoint that was found and not opened yet.
+
+  Attributes:
+    kind: TF2 or HUGGING_FACE.
+    path: prefix or directory.
+    files: what will be read, for hashing.
+    notes: how the path was understood, to be said to the user.
+    encoder_config, vocab_file, tokenizer_config: paths of what a Hugging Face directory brings
+      along, or None.
+    weights_file: base name of the weights in a directory if one was asked for.
+  """
+
+  kind: str
+  path: str
+  files: tuple[str, ...]
+  notes: tuple[str, ...] = ()
+  encoder_config: str | None = None
+  vocab_file: str | None = None
+  tokenizer_config: str | None = None
+  weights_file: str | None = None
+
+  @property
+  def name(self) -> str:
+    """The base name."""
+    return files.basename(self.path)
+
+
+def find_checkpoint(path: str) -> FoundCheckpoint:
+  """Finds the checkpoint that a path means, and that its files are there. No TensorFlow.
+
+  Args:
+    path: a TF2 prefix ('ckpt-7'), a directory of such (its latest is taken), a file of one
+      ('ckpt-7.index'), a prefix without its '-7' if only one such exists, or a Hugging Face
+      directory (config.json and safetensors).
+
+  Raises:
+    RequestError: there is none, it is incomplete, or it is of a format that is not read.
+  """
+  if not path:
+    raise RequestError('No checkpoint was named. Set CHECKPOINT to a prefix or a directory.')
+  if files.is_dir(path):
+    return _find_in_dir(path)
+  if files.exists(path):
+    return _find_by_file(path)
+  return _tf2(*locate.prefix(path))
+
+
+def open_checkpoint(
+    path: str | FoundCheckpoint, item_names: Mapping[str, str] | None = None
+) -> Checkpoint:
+  """Opens a checkpoint without reading its values.
+
+  Args:
+    path: as for `find_checkpoint`, or what that returned.
+    item_names: what the file calls an item or a head, where that is not the usual name:
+      {'encoder': 'student', 'next_sentence': 'sop'}. A path through the objects will do as well:
+      {'encoder': 'model/backbone'}. See `pretrainer.checkpoint_items`.
+
+  Returns:
+    The open checkpoint; its `notes` say how the path was understood.
+
+  Raises:
+    RequestError: there is no checkpoint, or it is incomplete, damaged, or of another format; an
+      item of `item_names` is not in it.
+  """
+  found = find_checkpoint(path) if isinstance(path, str) else path
+  other_names = {item: name for item, name in (item_names or {}).items() if item != name}
+  if found.kind == TF2:
+    from nlp_export.checkpoints.tf2 import open_tf2  # Needs TensorFlow.
+
+    return open_tf2(found.path, other_names, found.notes)
+  from nlp_export.checkpoints.hugging_face import open_hugging_face
+
+  return open_hugging_face(found.path, other_names, found.weights_file)
+
+
+def _tf2(prefix: str, notes: tuple[str, ...]) -> FoundCheckpoint:
+  return FoundCheckpoint(TF2, prefix, locate.prefix_files(prefix), notes)
+
+
+def _hugging_face(directory: str, weights_file: str | None = None) -> FoundCheckpoint:
+  brings = safetensors_files.brought_along(directory)
+  weights = safetensors_files.weight_files(directory, weights_file)
+  config = brings['encoder_config']
+  return FoundCheckpoint(
+      HUGGING_FACE, directory, (*((config,) if config else ()), *weights.paths),
+      weights_file=weights_file, **brings)
+
+
+def _find_in_dir(path: str) -> FoundCheckpoint:
+  present = files.list_dir(path)
+  if 'saved_model.pb' in present:
+    _refuse_saved_model(path)
+  if {'_CHECKPOINT_METADATA', 'manifest.ocdbt', '_METADATA'} & set(present):
+    raise RequestError(
+        f'Cannot read {path}: it is an Orbax checkpoint, which cannot be read here yet. Restore it '
+        'in Python and write it with tf.train.Checkpoint(encoder=encoder).save(PATH).'
+    )
+  tf2 = locate.STATE_FILE in present or any(name.endswith('.index') for name in present)
+  weights = [n for n in present if n.endswith(('.safetensors', '.safetensors.index.json'))]
+  if tf2 and weights:
+    raise RequestError(
+        f'Cannot tell which checkpoint of {path} is meant: it holds TF2 checkpoints and '
+        f'{weights[0]}. Give the prefix of one or the path of that file.'
+    )
+  if tf2:
+    return _tf2(*locate.latest(path))
+  if weights:
+    return _hugging_face(path)
+  data = [name for name in present if '.data-' in name]
+  if data:
+    _refuse_data_alone(path, data[0])
+  for name in present:
+    if not files.is_dir(files.join(path, name)):
+      kind = _kind(files.join(path, name))
+      if kind in (_PICKLE, _TORCH_ZIP, _HDF5):
+        _refuse_pickle(files.join(path, name), kind)
+  found = ', '.join(present[:8]) + (' ...' if len(present) > 8 else '') if present else 'nothing'
+  raise RequestError(
+      f'There is no checkpoint in {path}: it holds {found}. Name a directory or a prefix that '
+      'tf.train.Checkpoint wrote, or a Hugging Face directory with config.json and '
+      'model.safetensors.'
+  )
+
+
+def _find_by_file(path: str) -> FoundCheckpoint:
+  name = files.basename(path)
+  stem, dot, ending = name.rpartition('.')
+  if name == locate.STATE_FILE:
+    return _find_in_dir(files.dirname(path))
+  if name == 'saved_model.pb':
+    _refuse_saved_model(files.dirname(path))
+  if dot and (ending == 'index' or ending.startswith('data-')):
+    prefix = files.join(files.dirname(path), stem)
+    if not files.exists(prefix + '.index'):
+      _refuse_data_alone(files.dirname(path), name)
+    return _tf2(prefix, (f'{stem} was taken for its file {name}.',))
+  kind = _kind(path)
+  if kind == _SAFETENSORS:
+    return _hugging_face(files.dirname(path), name)
+  if files.exists(path + '.index'):  # A file that happens to be called as the prefix.
+    return _tf2(path, ())
+  if kind in (_PICKLE, _TORCH_ZIP, _HDF5):
+    _refuse_pickle(path, kind)
+  raise RequestError(
+      f'Cannot read {path} as a checkpoint: it is neither a file of a TF2 checkpoint nor '
+      'safetensors. Name a prefix that tf.train.Checkpoint wrote, or a Hugging Face directory.'
+  )
+
+
+def _kind(path: str) -> str:
+  """What a file is by its first bytes."""
+  head = files.read_head(path, 16)
+  if head.startswith(b'\x89HDF'):
+    return _HDF5
+  if head.startswith(b'PK\x03\x04'):
+    return _TORCH_ZIP
+  if head[:1] == b'\x80' and head[1:2] in (b'\x02', b'\x03', b'\x04', b'\x05'):
+    return _PICKLE
+  if len(head) > 8 and head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < (1 << 32):
+    return _SAFETENSORS
+  return _OTHER
+
+
+def _refuse_pickle(path: str, kind: str) -> NoReturn:
+  what = 'an HDF5 file' if kind == _HDF5 else 'a pickle, which can run any code when it is read'
+  raise RequestError(
+      f'Cannot read {path}: it is {what}; only safetensors are read. Convert it where you trust it: '
+      + _CONVERT.format(files.dirname(path))
+  )
+
+
+def _refuse_saved_model(path: str) -> NoReturn:
+  raise RequestError(
+      f'Cannot read {path} as a checkpoint: it is a SavedModel. Give the checkpoint that it was '
+      'made from, or check the SavedModel with gin/runs/verify.gin.'
+  )
+
+
+def _refuse_data_alone(directory: str, name: str) -> NoReturn:
+  stem = name.partition('.data-')[0]
+  raise RequestError(
+      f'Cannot read checkpoint {files.join(directory, stem)}: there is {name}, but no '
+      f'{stem}.index. A checkpoint is both: copy the index too.'
+  )

@@ -1,0 +1,188 @@
+"""Which bindings will be read, and which values are still open, as far as the text alone tells?
+
+Starting at the root, references and macros are followed through the bindings, scopes as gin has
+them: a call in scope a/b sees bindings of a/b, a and none, the innermost first; a reference without
+a scope is called in that of its surroundings; a macro's surroundings are its own name.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gin
+from gin import config as gin_config
+
+from nlp_export import gin_names
+from nlp_export.experiment import Experiment
+from nlp_export.gin_files import Binding
+from nlp_export.gin_names import CONSTANT, MACRO, Key
+from nlp_export.gin_text import leaves
+
+Bindings = Mapping[Key, Binding]
+Node = tuple[tuple[str, ...], str]  # Scopes, selector.
+
+
+@dataclasses.dataclass
+class Reach:
+  """What a root's bindings lead to.
+
+  Attributes:
+    read: keys of bindings that something reads.
+    macros: names of macros that something reads, bound or not.
+    open: keys that something reads and that have no value: name them to bind them.
+    conditional: parameters of the root that are open and may be; they get None.
+    nodes: (scopes, selector) of every part that may be called.
+  """
+
+  read: set[Key] = dataclasses.field(default_factory=set)
+  macros: set[str] = dataclasses.field(default_factory=set)
+  open: list[Key] = dataclasses.field(default_factory=list)
+  conditional: list[str] = dataclasses.field(default_factory=list)
+  nodes: set[Node] = dataclasses.field(default_factory=set)
+
+
+def effective(bindings: Bindings, scopes: tuple[str, ...], selector: str) -> dict[str, Binding]:
+  """The bindings that a call in a scope sees, by parameter."""
+  found: dict[str, Binding] = {}
+  for length in range(len(scopes) + 1):
+    scope = '/'.join(scopes[:length])
+    for key, binding in bindings.items():
+      if key[:2] == (scope, selector):
+        found[key[2]] = binding
+  return found
+
+
+def follow(bindings: Bindings, experiment: Experiment) -> Reach:
+  """Follows everything from the root, then what Python code may call besides."""
+  reach = Reach()
+  root: Node = ((), experiment.selector)
+  called = _Called(bindings, reach, experiment)
+  called.walk([(root, True)])
+  # Python code in any part may call a configurable one, in any scope that occurs.
+  scopes = {node[0] for node in reach.nodes}
+  called.walk([((scope, selector), False) for scope in sorted(scopes)
+               for selector in gin_names.called_from_python()])
+  return reach
+
+
+class _Called:
+  """A breadth-first walk over the parts that may be called."""
+
+  def __init__(self, bindings: Bindings, reach: Reach, experiment: Experiment):
+    self._bindings = bindings
+    self._reach = reach
+    self._experiment = experiment
+
+  def walk(self, start: list[tuple[Node, bool]]) -> None:
+    """Visits nodes and what they lead to; the flag says whether gin itself makes the call."""
+    queue = collections.deque(start)
+    while queue:
+      node, by_gin = queue.popleft()
+      if node in self._reach.nodes:
+        continue
+      self._reach.nodes.add(node)
+      queue.extend(self._visit(node, by_gin))
+
+  def _visit(self, node: Node, by_gin: bool) -> Iterator[tuple[Node, bool]]:
+    scopes, selector = node
+    seen = effective(self._bindings, scopes, selector)
+    if selector == MACRO:
+      self._reach.macros.add('/'.join(scopes))
+      if not seen:
+        self._add_open(('/'.join(scopes), MACRO, 'value'))
+    is_root = selector == self._experiment.selector and not scopes
+    if by_gin and selector != MACRO:
+      for parameter in unfilled(selector, is_root):
+        if parameter not in seen:
+          self._unfilled(parameter, scopes, selector, is_root)
+    for parameter, binding in seen.items():
+      self._reach.read.add(binding.key)
+      chain, is_open = resolve(self._bindings, binding)
+      if is_open and is_root and parameter in self._experiment.conditional:
+        self._reach.conditional.append(parameter)
+        self._reach.read.update(chain)
+        self._reach.macros.update(key[0] for key in chain if key[1] == MACRO)
+        continue
+      for leaf in leaves(binding.value):
+        if gin_names.is_required(leaf):
+          self._add_open(binding.key)
+        elif isinstance(leaf, gin_config.ConfigurableReference):
+          yield from _targets(leaf, scopes)
+
+  def _unfilled(
+      self, parameter: str, scopes: tuple[str, ...], selector: str, is_root: bool) -> None:
+    if is_root and parameter in self._experiment.conditional:
+      self._reach.conditional.append(parameter)
+    else:
+      self._add_open(('/'.join(scopes), selector, parameter))
+
+  def _add_open(self, key: Key) -> None:
+    if key not in self._reach.open:
+      self._reach.open.append(key)
+
+
+def _targets(
+    reference: gin_config.ConfigurableReference, scopes: tuple[str, ...]
+) -> Iterator[tuple[Node, bool]]:
+  selector = reference.configurable.selector
+  if selector == CONSTANT:
+    return
+  own = tuple(reference.scopes)
+  yield (own or scopes, selector), reference.evaluate
+  if not own and not reference.evaluate:
+    yield ((), selector), False  # Handed on, it may be called outside of this scope.
+
+
+def unfilled(selector: str, is_root: bool) -> list[str]:
+  """Parameters that gin has to fill where it makes the call.
+
+  Args:
+    selector: of the part.
+    is_root: whether it is called by run.py, which gives `out_dir`.
+  """
+  kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+  return [name for name, parameter in gin_names.signature(selector).items()
+          if parameter.kind not in kinds and (
+              parameter.default is gin.REQUIRED
+              or (parameter.default is parameter.empty and not (is_root and name == 'out_dir')))]
+
+
+def resolve(bindings: Bindings, binding: Binding) -> tuple[list[Key], bool]:
+  """Follows a value that is a macro to where it is set.
+
+  Returns:
+    The keys on the way, the binding's own first; and whether the last one is open.
+  """
+  chain = [binding.key]
+  value = binding.value
+  while is_macro(value):
+    key = ('/'.join(value.scopes), MACRO, 'value')
+    if key in chain:
+      return chain, False  # A macro that names itself: gin tells it.
+    chain.append(key)
+    if key not in bindings:
+      return chain, True
+    value = bindings[key].value
+  return chain, gin_names.is_required(value)
+
+
+def is_macro(value: Any) -> bool:
+  """True for `%NAME`, unless NAME is a constant."""
+  return (isinstance(value, gin_config.ConfigurableReference)
+          and value.configurable.selector == MACRO)
+
+
+def setting_names(bindings: Bindings, experiment: Experiment) -> dict[str, str]:
+  """What --set takes for each parameter of the root: the macro it is bound to, or its own name."""
+  seen = effective(bindings, (), experiment.selector)
+  names = {}
+  for parameter in gin_names.signature(experiment.selector):
+    key: Key = ('', experiment.selector, parameter)
+    if parameter in seen:
+      key = resolve(bindings, seen[parameter])[0][-1]
+    names[parameter] = gin_names.shown(key)
+  return names

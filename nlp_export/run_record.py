@@ -1,0 +1,245 @@
+"""How does a run keep its record in out_dir: config.gin, operative_config.gin, run.json, log.txt?
+
+config.gin comes first and run.json's final status last, so a run that was cut off at any point is
+known as unfinished. A request that fails before anything was made leaves no trace.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlp_export import files, origin
+from nlp_export.errors import RequestError
+from nlp_export.log_file import LogFile, LogHandler
+from nlp_export.out_dir import (
+    CONFIG,
+    LOG,
+    OPERATIVE_CONFIG,
+    RECORD,
+    RECORD_FILES,
+    Earlier,
+    Status,
+    results,
+)
+
+SCHEMA_VERSION = 1
+
+
+class RunRecord:
+  """Writes the record; also the screen's progress lines. Call `begin`, later `end`."""
+
+  def __init__(
+      self,
+      out_dir: str,
+      *,
+      experiment: str,
+      command: Sequence[str],
+      config_text: str,
+      input_hashes: Mapping[str, str],
+      earlier: Earlier | None = None,
+  ):
+    """Nothing is written before `begin`.
+
+    Args:
+      out_dir: directory of the run; made if missing.
+      experiment: name of the root.
+      command: arguments as given.
+      config_text: complete configuration.
+      input_hashes: path -> SHA-256.
+      earlier: the unfinished run that goes on; None for a new one.
+    """
+    self.out_dir = out_dir
+    self._config_text = config_text
+    before = earlier.record if earlier else {}
+    self._new = earlier is None
+    self._made: list[str] = []
+    self._log: LogFile | None = None
+    self._handler: LogHandler | None = None
+    self._line_open = False
+    self._log_failed = False
+    self._start = time.perf_counter()
+    self.data: dict[str, Any] = {
+        'schema_version': SCHEMA_VERSION,
+        'status': Status.RUNNING.value,
+        'exit_status': None,
+        'experiment': experiment,
+        'command': list(command),
+        'attempt': before.get('attempt', 0) + 1,
+        'started': _now(),
+        'machine': origin.machine(),
+        'versions': origin.versions(),
+        'git': origin.git_state(),
+        'inputs': dict(input_hashes),
+        'steps': list(before.get('steps', [])),
+        'recorded': dict(before.get('recorded', {})),
+        'used_bindings': list(before.get('used_bindings', [])),
+        'result': {},
+    }
+    self._changes = _changes(before, self.data)
+
+  # Beginning and end.
+
+  def begin(self) -> None:
+    """Makes out_dir, locks it and writes what is known now.
+
+    Raises:
+      RequestError: out_dir cannot be written, or another process uses it.
+    """
+    self._make_out_dir()
+    try:
+      self._log = LogFile(files.join(self.out_dir, LOG))
+      self._log.write(f'{_now()} begins: {" ".join(self.data["command"])}')
+      if self._new:
+        files.remove(files.join(self.out_dir, OPERATIVE_CONFIG), missing_ok=True)
+      files.write_text(files.join(self.out_dir, CONFIG), self._config_text)
+      self._save()
+    except BaseException:
+      # A lock held by another run: its files stay, as does what is not ours.
+      if self._log is not None:
+        self.discard()
+      raise
+    self._handler = LogHandler(self._log)
+    logging.getLogger().addHandler(self._handler)
+    logging.getLogger().setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    for change in self._changes:
+      self.say(f'note: {change}')
+
+  def end(
+      self, status: Status, exit_status: int, *, lines: Sequence[str] = (),
+      result: Mapping[str, Any] | None = None, operative_config_text: str = '',
+      used_bindings: Sequence[str] = (), unused: Sequence[str] = (), error: str = '',
+  ) -> None:
+    """Writes the final record.
+
+    Args:
+      status: how it ended.
+      exit_status: of the command.
+      lines: last lines on the screen.
+      result: JSON values of the outcome.
+      operative_config_text: what was used.
+      used_bindings: as written in gin.
+      unused: the notes on bindings without effect.
+      error: message of the failure.
+    """
+    self.data.update(
+        status=status.value, exit_status=exit_status, ended=_now(),
+        seconds=round(time.perf_counter() - self._start, 3), lines=list(lines),
+        result=dict(result or {}), unused=list(unused), error=error,
+        used_bindings=sorted({*self.data['used_bindings'], *used_bindings}))
+    files.write_text(files.join(self.out_dir, OPERATIVE_CONFIG), operative_config_text)
+    self.log(f'{_now()} ends: {status.value}, exit status {exit_status}')
+    self._close()
+    self._save()
+
+  def discard(self) -> bool:
+    """Removes the record of a new run that has made nothing else; True if it was removed.
+
+    A directory that was there before stays, empty as it was.
+    """
+    if not self._new or results(self.out_dir):
+      return False
+    self._close()
+    for name in RECORD_FILES:
+      files.remove(files.join(self.out_dir, name), missing_ok=True)
+    for name in files.list_dir(self.out_dir):
+      # Empty directories and what a killed process left half-written, as `results` says.
+      path = files.join(self.out_dir, name)
+      files.remove_tree(path) if files.is_dir(path) else files.remove(path)
+    for directory in reversed(self._made):
+      if not files.list_dir(directory):
+        files.remove_tree(directory)
+    return True
+
+  def _make_out_dir(self) -> None:
+    missing = []
+    path = self.out_dir.rstrip('/')
+    while path and not files.exists(path) and not path.endswith(':/'):
+      missing.append(path)
+      path = files.dirname(path)
+    files.make_dirs(self.out_dir)
+    self._made = missing[::-1]
+
+  def _close(self) -> None:
+    if self._handler is not None:
+      logging.getLogger().removeHandler(self._handler)
+      logging.captureWarnings(False)
+      self._handler = None
+    if self._log is not None:
+      self._log.close()
+      self._log = None
+
+  def _save(self) -> None:
+    files.write_json(files.join(self.out_dir, RECORD), self.data)
+
+  # While it runs: see nlp_export.run_context.Recorder.
+
+  def say(self, line: str) -> None:
+    """A line on the screen and in log.txt."""
+    self._new_line()
+    print(line, flush=True)
+    self.log(line)
+
+  def begin_step(self, name: str) -> None:
+    """'name ... ' on the screen."""
+    self._new_line()
+    print(f'{name} ... ', end='', flush=True)
+    self._line_open = True
+    self.log(f'{_now()} {name} begins')
+
+  def end_step(self, name: str, seconds: float, finished: bool) -> None:
+    """Its wall time [s], on the screen and in run.json."""
+    text = f'{seconds:.1f} s' if finished else f'stopped after {seconds:.1f} s'
+    print(text if self._line_open else f'{name}: {text}', flush=True)
+    self._line_open = False
+    self.log(f'{_now()} {name}: {text}')
+    self.add_step(name, seconds, finished)
+    if finished:  # Otherwise an exception is on its way, which a full disk here would hide.
+      self._save()
+      if self._log is not None:
+        self._log.flush()
+
+  def add_step(self, name: str, seconds: float, finished: bool = True) -> None:
+    """Keeps the wall time [s] of something that has ended."""
+    self.data['steps'].append({'name': name, 'seconds': round(seconds, 3), 'finished': finished,
+                               'attempt': self.data['attempt']})
+
+  def record(self, key: str, value: Any) -> None:
+    """Keeps a JSON value."""
+    self.data['recorded'][key] = value
+
+  def log(self, text: str) -> None:
+    """Into log.txt alone. Where that fails the work goes on, and the screen says so once."""
+    if self._log is None or self._log_failed:
+      return
+    try:
+      self._log.write(text)
+    except RequestError as error:
+      self._log_failed = True
+      print(f'note: {error.message} The run goes on without its log.', file=sys.stderr)
+
+  def _new_line(self) -> None:
+    if self._line_open:
+      sys.stdout.write('\n')
+      self._line_open = False
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """What changed around a run since it was begun: allowed, and worth a line."""
+  notes = []
+  old, new = before.get('versions', {}), now['versions']
+  for package in sorted(old.keys() & new.keys()):
+    if old[package] != new[package]:
+      notes.append(f'this run was begun with {package} {old[package]}, goes on with {new[package]}')
+  if before and before.get('git') != now['git']:
+    notes.append('this run was begun with another state of the code')
+  return notes

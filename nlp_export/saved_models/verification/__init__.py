@@ -1,0 +1,16 @@
+"""Is what lies on disk what was restored, and does it keep TF Hub's API? (no TensorFlow here)
+
+`verify(jobs)` answers for any number of SavedModels, from a fresh process. `reference` writes what
+the maker of an export knows; `registry.all_checks()` lists the checks.
+"""
+
+from nlp_export.saved_models.verification.job import (
+    EncoderExpectation, Job, PreprocessingExpectation)
+from nlp_export.saved_models.verification.process import verify
+from nlp_export.saved_models.verification.report import (
+    CheckResult, VerificationReport, all_passed)
+
+__all__ = [
+    'CheckResult', 'EncoderExpectation', 'Job', 'PreprocessingExpectation', 'VerificationReport',
+    'all_passed', 'verify',
+]

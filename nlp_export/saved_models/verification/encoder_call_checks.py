@@ -1,0 +1,252 @@
+"""Does the encoder accept what the API permits, and refuse the rest? (conformance B)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nlp_export import names
+from nlp_export.saved_models.verification.registry import (
+    Failed, Kind, Level, NotApplicable, NotRun, Passed, check)
+from nlp_export.saved_models.verification.subject import (
+    TOLERANCE, EncoderSubject, as_numpy, as_tensors, first_line, max_difference, training_values)
+
+_ENCODER = (Kind.ENCODER,)
+# Compiling takes about 0.3 s a layer (2 cores, November 2026): the graph of a deeper encoder is the
+# graph of a shallower one with more layers, and tests compile those.
+XLA_MAX_LAYERS = 12
+
+
+def zeros(batch: int, seq_length: int) -> dict[str, np.ndarray]:
+  """Encoder inputs of id 0 and type 0 that are all real."""
+  inputs = {name: np.zeros((batch, seq_length), np.int32) for name in names.ENCODER_INPUTS}
+  inputs[names.INPUT_MASK] += 1
+  return inputs
+
+
+@check('encoder.inputs', 12, level=Level.MUST, kinds=_ENCODER)
+def inputs(subject: EncoderSubject) -> Passed:
+  """It takes a dict of three int32 [batch, seq_length], batch 0 and seq_length 1 among them."""
+  shapes = [(1, 1), (2, 8), (0, 8)]
+  for shape in shapes:
+    try:
+      outputs = subject.call(zeros(*shape))
+    except Exception as error:
+      raise Failed(f'the call with int32 {list(shape)} failed: {first_line(error)}') from error
+    found = outputs[names.SEQUENCE_OUTPUT].shape[:1]
+    if found != shape[:1]:
+      raise Failed(f'input {list(shape)} gave sequence_output of batch {found[0]}')
+  return Passed(len(shapes))
+
+
+@check('encoder.plain_inputs', 13, level=Level.REF, kinds=_ENCODER)
+def plain_inputs(subject: EncoderSubject) -> Passed:
+  """The order of keys does not matter; NumPy int32 and nested lists are taken as well."""
+  given, expected = subject.probe
+  reversed_lists = {name: given[name].tolist() for name in reversed(names.ENCODER_INPUTS)}
+  reversed_lists[names.INPUT_MASK] = given[names.INPUT_MASK]
+  found = as_numpy(subject.obj(reversed_lists))
+  difference = max_difference(found[names.SEQUENCE_OUTPUT], expected[names.SEQUENCE_OUTPUT])
+  if difference > 0:
+    raise Failed('lists in another order of keys gave other outputs', difference, 0.0)
+  return Passed(difference, 0.0)
+
+
+def _accepts(call: Callable[[], Any]) -> bool:
+  try:
+    call()
+  except Exception:  # Any error is a refusal; which class it is depends on TensorFlow's version.
+    return False
+  return True
+
+
+@check('encoder.wrong_inputs', 14, level=Level.REF, kinds=_ENCODER)
+def wrong_inputs(subject: EncoderSubject) -> None:
+  """A missing key, a key too many and a list instead of the dict are refused."""
+  given = as_tensors(zeros(1, 4))
+  two = {k: v for k, v in given.items() if k != names.INPUT_TYPE_IDS}
+  three = {**two, names.INPUT_TYPE_IDS: given[names.INPUT_TYPE_IDS]}
+  for what, wrong in (('no input_type_ids', two), ('a key too many', {**three, 'surplus': three[
+      names.INPUT_MASK]}), ('a list', list(three.values()))):
+    if _accepts(lambda wrong=wrong: subject.obj(wrong)):
+      raise Failed(f'{what} was accepted')
+
+
+@check('encoder.int64_inputs', 15, level=Level.REF, kinds=_ENCODER)
+def int64_inputs(subject: EncoderSubject) -> None:
+  """int64 ids are refused, as the reference's exports refuse them."""
+  wide = {k: tf.constant(v, tf.int64) for k, v in zeros(1, 4).items()}
+  if _accepts(lambda: subject.obj(wide)):
+    raise Failed('int64 inputs were accepted')
+
+
+@check('encoder.outputs', 16, 17, level=Level.MUST, kinds=_ENCODER)
+def outputs(subject: EncoderSubject) -> Passed:
+  """It returns float32 pooled_output and default [B, H] and sequence_output [B, S, H]."""
+  given, found = subject.probe
+  if not isinstance(found, dict):
+    raise Failed(f'the outputs are no dict but a {type(found).__name__}')
+  required = [names.SEQUENCE_OUTPUT, names.DEFAULT]
+  if not is_poolerless(subject, found):
+    required.append(names.POOLED_OUTPUT)
+  missing = [name for name in required if name not in found]
+  if missing:
+    raise Failed(f'{missing[0]} is missing; found {sorted(found)}')
+  if subject.told.pooler == 'cls' and names.POOLED_OUTPUT in found:
+    raise Failed('pooled_output is there, though the export was asked for without one')
+  batch, seq_length = given[names.INPUT_WORD_IDS].shape
+  width = subject.told.hidden_size or found[names.SEQUENCE_OUTPUT].shape[-1]
+  for name in required:
+    shape = (batch, seq_length, width) if name == names.SEQUENCE_OUTPUT else (batch, width)
+    if found[name].shape != shape:
+      raise Failed(f'{name} has shape {list(found[name].shape)} instead of {list(shape)}')
+  for name, value in found.items():
+    for array in value if isinstance(value, list) else [value]:
+      if array.dtype != np.float32:
+        raise Failed(f'{name} is {array.dtype.name} instead of float32')
+  return Passed(width)
+
+
+def is_poolerless(subject: EncoderSubject, found: dict[str, Any]) -> bool:
+  """Whether an export has no pooled_output by design: told so, or `default` is the [CLS] vector."""
+  if subject.told.pooler is not None:
+    return subject.told.pooler == 'cls'
+  if names.POOLED_OUTPUT in found or names.DEFAULT not in found:
+    return False
+  return np.array_equal(found[names.DEFAULT], found[names.SEQUENCE_OUTPUT][:, 0])
+
+
+@check('encoder.longest', 12, 24, level=Level.REF, kinds=_ENCODER)
+def longest(subject: EncoderSubject) -> Passed:
+  """A sequence as long as the position embeddings works; a longer one is an error."""
+  limit = subject.max_positions
+  if limit is None:
+    raise NotApplicable('it has no position embeddings that tell the longest sequence')
+  subject.call(zeros(1, limit))
+  if _accepts(lambda: subject.call(zeros(1, limit + 1))):
+    raise Failed(f'a sequence of {limit + 1} was accepted; there are {limit} positions', limit)
+  return Passed(limit)
+
+
+@check('encoder.static_shapes', 25, level=Level.REF, kinds=_ENCODER)
+def static_shapes(subject: EncoderSubject) -> None:
+  """In a tf.function, a known seq_length is known of the outputs as well."""
+  width = subject.told.hidden_size or subject.probe[1][names.SEQUENCE_OUTPUT].shape[-1]
+  for seq_length in (10, None):
+    spec = tf.TensorSpec([None, seq_length], tf.int32)
+    traced = tf.function(lambda x: subject.obj(x), autograph=False).get_concrete_function(
+        {name: spec for name in names.ENCODER_INPUTS})
+    for name, shape in ((names.SEQUENCE_OUTPUT, [None, seq_length, width]),
+                        (names.DEFAULT, [None, width])):
+      found = traced.structured_outputs[name].shape
+      if found.rank is None or found.as_list() != shape:
+        raise Failed(f'{name} has the static shape {found} for seq_length {seq_length}, '
+                     f'not {shape}')
+
+
+@check('encoder.traces', 29, level=Level.MUST, kinds=_ENCODER)
+def traces(subject: EncoderSubject) -> Passed:
+  """There is one trace for training=True and one for training=False."""
+  found = training_values(subject.obj)
+  if sorted(map(str, found)) != ['False', 'True']:
+    raise Failed(f'the traces have training={found}', len(found))
+  try:
+    subject.obj(as_tensors(zeros(1, 4)), training=True)
+  except Exception as error:
+    raise Failed(f'training=True is refused: {first_line(error)}') from error
+  return Passed(len(found))
+
+
+@check('encoder.inference_repeats', 26, level=Level.MUST, kinds=_ENCODER)
+def inference_repeats(subject: EncoderSubject) -> Passed:
+  """Without `training`, and with training=False, every call gives the same bytes."""
+  given, expected = subject.probe
+  for kwargs in ({}, {'training': False}):
+    found = subject.call(given, **kwargs)
+    for name in (names.SEQUENCE_OUTPUT, names.DEFAULT):
+      difference = max_difference(found[name], expected[name])
+      if difference > 0:
+        how = 'training=False' if kwargs else 'the same call'
+        raise Failed(f'{how} gave another {name}', difference, 0.0)
+  return Passed(0.0, 0.0)
+
+
+@check('encoder.dropout', 27, 28, level=Level.REF, kinds=_ENCODER)
+def dropout(subject: EncoderSubject) -> Passed:
+  """training=True drops, differently for each example; with a dropout rate of 0 it changes nothing."""
+  drops = subject.told.dropout
+  if drops is None:
+    drops = subject.draws_random_numbers
+  if drops is None:
+    raise Failed('there is no trace with training=True')
+  given = {k: np.repeat(v[:1], 16, axis=0) for k, v in subject.probe[0].items()}
+  # One call with 16 equal examples shows as much as 16 calls: each example has its own mask.
+  training = subject.call(given, training=True)
+  inference = subject.call(given)
+  still = float(np.mean(np.std(inference[names.DEFAULT], axis=0)))
+  spread = float(np.mean(np.std(training[names.DEFAULT], axis=0)))
+  if still > 1e-6:
+    raise Failed('without training, equal examples of a batch give different outputs', still, 1e-6)
+  if drops and spread <= 1e-3:
+    raise Failed('training=True does not drop anything (standard deviation of default over 16 '
+                 'equal examples; more than 0.001 was expected)', spread, 1e-3)
+  if not drops:
+    difference = max_difference(training[names.SEQUENCE_OUTPUT], inference[names.SEQUENCE_OUTPUT])
+    if difference > TOLERANCE:
+      raise Failed('training=True changes the outputs, though the dropout rate is 0', difference,
+                   TOLERANCE)
+    return Passed(difference, TOLERANCE, 'dropout rate 0')
+  return Passed(spread)
+
+
+@check('encoder.dropout_state', 29, 34, level=Level.GOAL, kinds=_ENCODER)
+def dropout_state(subject: EncoderSubject) -> Passed:
+  """dropout_state counts the training calls; setting it back gives the same masks again."""
+  state = getattr(subject.obj, names.DROPOUT_STATE, None)
+  if state is None:
+    if subject.told.dropout_state:
+      raise Failed('there is no dropout_state')
+    if subject.draws_random_numbers is False:
+      raise NotApplicable('it draws no random numbers')
+    raise Failed('its dropout masks depend on no variable that could be set or saved')
+  if state.dtype != tf.int64 or state.shape.as_list() != [2] or state.trainable:
+    raise Failed(f'dropout_state is {state.dtype.name} {state.shape}, not an untrained int64 [2]')
+  given = zeros(2, 4)
+  before = state.numpy()
+  first = subject.call(given, training=True)
+  if state.numpy().tolist() != [before[0], before[1] + 1]:
+    raise Failed(f'after one training call dropout_state went from {before.tolist()} to '
+                 f'{state.numpy().tolist()}')
+  second = subject.call(given, training=True)
+  state.assign(before)
+  again = subject.call(given, training=True)
+  state.assign(before)
+  difference = max_difference(again[names.SEQUENCE_OUTPUT], first[names.SEQUENCE_OUTPUT])
+  if difference > TOLERANCE:
+    raise Failed('the same dropout_state gave other masks', difference, TOLERANCE)
+  if subject.draws_random_numbers and not max_difference(
+      second[names.SEQUENCE_OUTPUT], first[names.SEQUENCE_OUTPUT]):
+    raise Failed('the next training call used the same masks')
+  return Passed(difference, TOLERANCE)
+
+
+@check('encoder.xla', 30, level=Level.REF, kinds=_ENCODER)
+def xla(subject: EncoderSubject) -> Passed:
+  """It compiles with XLA for a fixed shape, with the same outputs."""
+  layers = subject.num_layers or 0
+  if layers > XLA_MAX_LAYERS:
+    raise NotRun(f'compiling {layers} layers takes too long; done up to {XLA_MAX_LAYERS} layers')
+  given = {k: v[:, :4] for k, v in subject.probe[0].items()}
+  compiled = tf.function(lambda x: subject.obj(x)[names.SEQUENCE_OUTPUT], jit_compile=True,
+                         autograph=False)
+  try:
+    found = compiled(as_tensors(given)).numpy()
+  except Exception as error:
+    raise Failed(f'XLA does not compile it: {first_line(error)}') from error
+  difference = max_difference(found, subject.call(given)[names.SEQUENCE_OUTPUT])
+  if difference > 1e-4:
+    raise Failed('compiled by XLA, sequence_output differs', difference, 1e-4)
+  return Passed(difference, 1e-4)

