@@ -24,6 +24,7 @@ from nlp_export import config, failures, files, gin_names, listing, out_dir
 from nlp_export.config import Bound, GinText
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run
+from nlp_export.log_file import LogFile
 from nlp_export.out_dir import Action, Status
 from nlp_export.run_record import RunRecord
 
@@ -173,6 +174,7 @@ def _end_failed(bound: Bound, record: RunRecord, error: BaseException, place: st
   exit_status, message = failures.explain(error, place)
   record.log(''.join(traceback.format_exception(error)))
   record.log(message)
+  error.logged_in = files.join(place, out_dir.LOG)  # type: ignore[attr-defined]
   status = Status.INTERRUPTED if exit_status == failures.INTERRUPTED else Status.FAILED
   try:
     if exit_status != RequestError.exit_status or not record.discard():
@@ -183,11 +185,20 @@ def _end_failed(bound: Bound, record: RunRecord, error: BaseException, place: st
 
 
 def _log_traceback(place: str, error: BaseException) -> str:
-  """Where the traceback can be read: the run's log, or a temporary file if there is no run yet."""
-  log = files.join(place, out_dir.LOG) if place else ''
-  if log and files.exists(log) and 'Traceback' in files.read_text(log):
-    return log
+  """Writes the traceback where no run has done so yet; returns the path."""
+  if hasattr(error, 'logged_in'):
+    return error.logged_in
   text = ''.join(traceback.format_exception(error))
+  try:
+    if place and out_dir.look(place) is None:  # Nothing is there that the log could disturb.
+      files.make_dirs(place)
+      path = files.join(place, out_dir.LOG)
+      log = LogFile(path)
+      log.write(text)
+      log.close()
+      return path
+  except RequestError as elsewhere:
+    text += elsewhere.message + '\n'
   with tempfile.NamedTemporaryFile('w', prefix='nlp_export_', suffix='_log.txt', delete=False,
                                    encoding='utf-8') as f:
     f.write(text)

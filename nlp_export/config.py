@@ -7,10 +7,12 @@ the package that binds gin's (process-wide) configuration; everything else is pl
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import io
 import os
+import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
@@ -71,7 +73,7 @@ class Bound:
     given: dict[str, Any] = dict.fromkeys(self.reach.conditional)
     if self.experiment.takes_out_dir:
       given['out_dir'] = out_dir
-    with setting_names(names), explain_missing_values():
+    with setting_names(names):
       plan = self.experiment.root(**given)
     if not isinstance(plan, Plan):
       raise RequestError(
@@ -130,7 +132,7 @@ def bind(gin_files: Sequence[str], settings: Sequence[str] = ()) -> Bound:
     raise RequestError('\n'.join(wrong))
   if reach.open:
     raise _open_values(reach, bindings, experiment)
-  text = _HEADER + gin.config_str(max_line_length=_LINE_LENGTH)
+  text = _HEADER + _short_rules(gin.config_str(max_line_length=_LINE_LENGTH))
   return Bound(experiment, run_file, tuple(reader.files), text, bindings, reach)
 
 
@@ -164,23 +166,18 @@ def _open_values(reach: Reach, bindings: Bindings, experiment: Experiment) -> Re
   return open_values(settings)
 
 
-class explain_missing_values:
-  """Turns gin's two ways of saying that a part was called without a value into a RequestError."""
-
-  def __enter__(self) -> None:
-    return None
-
-  def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-    text = str(error)
-    if isinstance(error, TypeError) and 'No values supplied by Gin or caller' in text:
-      names = text.partition('caller for arguments: ')[2].partition('\n')[0]
-      part = text.partition("In call to configurable '")[2].partition("'")[0]
-      raise RequestError(f'The part {part} was called without {names}, which has no default. '
-                         f'Bind it: {part}.{names.strip("[]").split(", ")[0][1:-1]} = ...'
-                         ) from error
-    if isinstance(error, RuntimeError) and text.startswith('Required bindings for'):
-      raise RequestError(text.partition('\n')[0] + '. Bind them in a gin file or with --set.'
-                         ) from error
+def missing_value(error: BaseException) -> RequestError | None:
+  """Gin's two ways of saying that a part was called without a value, as a RequestError."""
+  text = str(error)
+  if isinstance(error, TypeError) and 'No values supplied by Gin or caller' in text:
+    names = ast.literal_eval(
+        text.partition('by Gin or caller for arguments: ')[2].partition('\n')[0])
+    part = text.partition("In call to configurable '")[2].partition("'")[0]
+    return RequestError(f'The part {part} was called without {" and ".join(names)}, which it has '
+                        f'no default for. Bind it: {part}.{names[0]} = ...')
+  if isinstance(error, RuntimeError) and text.startswith('Required bindings for'):
+    return RequestError(text.partition('\n')[0] + '. Bind them in a gin file or with --set.')
+  return None
 
 
 def operative_config_text(public: bool = False) -> str:
@@ -189,8 +186,13 @@ def operative_config_text(public: bool = False) -> str:
   Args:
     public: with paths (strings with a '/', unless they are web addresses) as base names.
   """
-  text = gin.operative_config_str(max_line_length=_LINE_LENGTH)
+  text = _short_rules(gin.operative_config_str(max_line_length=_LINE_LENGTH))
   return _without_paths(text) if public else text
+
+
+def _short_rules(text: str) -> str:
+  """Gin draws its rules ('# =====') as wide as a line may be."""
+  return re.sub('^# =+$', '# ' + '=' * 78, text, flags=re.MULTILINE)
 
 
 def _without_paths(text: str) -> str:
@@ -219,9 +221,9 @@ def reference_name(part: Callable[..., Any]) -> str:
 
 
 def _reference(part: Callable[..., Any]) -> str:
-  reference = vars(part).get('gin_reference') if hasattr(part, '__dict__') else None
+  reference: str | None = vars(part).get('gin_reference') if hasattr(part, '__dict__') else None
   return (reference or gin_names.selector_of(part)
-          or getattr(part, '__name__', type(part).__name__))
+          or str(getattr(part, '__name__', type(part).__name__)))
 
 
 def reference_names(parts: Iterable[Callable[..., Any]]) -> list[str]:

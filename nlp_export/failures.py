@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from nlp_export.config import explain_missing_values
+from nlp_export.config import missing_value
 from nlp_export.errors import NlpExportError
 from nlp_export.file_errors import explained
 
@@ -26,31 +26,19 @@ def explain(error: BaseException, out_dir: str = '') -> tuple[int, str]:
   """
   if isinstance(error, KeyboardInterrupt):
     return INTERRUPTED, 'Interrupted. Repeat the command to go on.'
-  try:
-    # Gin's own words for a part that lacks a value are a mistake in the request.
-    with explain_missing_values():
-      raise error
-  except NlpExportError as known:
+  known = error if isinstance(error, NlpExportError) else missing_value(error)
+  if known is None and isinstance(error, OSError) and error.errno in _OF_THE_PLACE:
+    known = explained('write', str(error.filename or out_dir or '.'), error.errno)
+  # TensorFlow's writers say it in words.
+  if known is None and 'No space left on device' in str(error):
+    known = explained('write', out_dir or '.', errno.ENOSPC)
+  if known is not None:
     return known.exit_status, known.message
-  except OSError as place:
-    if place.errno in _OF_THE_PLACE:
-      found = explained('write', str(place.filename or out_dir or '.'), place.errno)
-      return found.exit_status, found.message
-    return DEFECT, _defect(place)
-  except Exception as other:
-    # TensorFlow's writers say it in words.
-    if 'No space left on device' in str(other):
-      found = explained('write', out_dir or '.', errno.ENOSPC)
-      return found.exit_status, found.message
-    return DEFECT, _defect(other)
+  text = str(error).partition('\n')[0].rstrip('.')
+  return DEFECT, f'This was not foreseen: {type(error).__name__}: {text}{_place(error)}.'
 
 
-def _defect(error: Exception) -> str:
-  text = str(error).partition('\n')[0]
-  return (f'This was not foreseen: {type(error).__name__}: {text}{_place(error)}.')
-
-
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
   """The last line outside of installed packages and Python itself."""
   library = (os.path.dirname(os.__file__), sys.prefix, '<')
   frames = [f for f in traceback.extract_tb(error.__traceback__)

@@ -19,7 +19,7 @@ Calls = Mapping[tuple[str, str], Collection[str]]  # (scope, selector) -> parame
 
 def used(bindings: Bindings, calls: Calls) -> set[Key]:
   """Keys of the bindings whose values some call got."""
-  found = set()
+  found: set[Key] = set()
   for (scope, selector), parameters in calls.items():
     seen = effective(bindings, _split(scope), selector)
     found.update(seen[p].key for p in parameters if p in seen)
@@ -93,8 +93,8 @@ def unused(bindings: Bindings, calls: Calls, reach: Reach, earlier: Collection[K
     reach: what could be read.
     earlier: keys that earlier attempts of a resumed run used.
   """
-  # A macro that was left open on purpose is read in its way: by its being open.
-  idle = used(bindings, calls) | set(earlier) | _left_open(bindings, reach)
+  # What was left open on purpose is read in its way: by its being open.
+  idle = used(bindings, calls) | set(earlier) | reach.left_open
   lines = []
   for key, binding in bindings.items():
     if key in idle:
@@ -107,11 +107,6 @@ def unused(bindings: Bindings, calls: Calls, reach: Reach, earlier: Collection[K
       why = _why_not_called(key, scopes, bindings, tense='was')
     lines.append(f'{gin_names.shown(key)} ({binding.where}) had no effect: {why}')
   return lines
-
-
-def _left_open(bindings: Bindings, reach: Reach) -> set[Key]:
-  return {key for key, binding in bindings.items()
-          if key in reach.read and gin_names.is_required(binding.value)}
 
 
 def _names_macro(binding: Binding, name: str) -> bool:

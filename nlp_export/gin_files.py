@@ -18,10 +18,6 @@ from nlp_export import files, gin_imports, gin_index, gin_names, gin_text
 from nlp_export.errors import RequestError
 from nlp_export.gin_names import MACRO, Key
 
-class GinText(str):
-  """A setting that is gin text as it stands ('A = 1'), from --gin_params."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Binding:
   """One value for one parameter or macro.
@@ -72,8 +68,8 @@ class Reader:
     self._including.pop()
 
   def read_setting(self, setting: str) -> None:
-    """Reads one NAME=VALUE (see `gin_text.parse_setting`), or gin text if it is a `GinText`."""
-    if isinstance(setting, GinText):
+    """Reads one NAME=VALUE (see `gin_text.parse_setting`), or a `gin_text.GinText`."""
+    if isinstance(setting, gin_text.GinText):
       self._read(setting, lambda line: f'--gin_params {str(setting)!r}', is_setting=True)
       return
     name, value, where = gin_text.parse_setting(setting)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import sys
 import traceback
 
@@ -44,7 +45,7 @@ def import_module(module: str, where: str) -> None:
       if _is_ours(module):
         raise
       raise _fails(module, where, error) from error
-    suggestion = gin_names.did_you_mean(module, gin_index.modules())
+    suggestion = gin_names.did_you_mean(module, {*gin_index.modules(), *_siblings(module)})
     raise RequestError(
         f'{where}: there is no module {error.name}.{suggestion}' + ('' if suggestion else (
             f' Install its package, or start run.py in the directory that holds '
@@ -53,6 +54,13 @@ def import_module(module: str, where: str) -> None:
     if _is_ours(module):
       raise
     raise _fails(module, where, error) from error
+
+
+def _siblings(module: str) -> list[str]:
+  """The modules beside one that is missing, if its package is there."""
+  package = sys.modules.get(module.rpartition('.')[0])
+  return [f'{package.__name__}.{found.name}'
+          for found in pkgutil.iter_modules(getattr(package, '__path__', ()))] if package else []
 
 
 def _is_prefix(name: str, module: str) -> bool:

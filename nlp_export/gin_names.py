@@ -98,9 +98,14 @@ def is_required(reference: Any) -> bool:
 
 def close(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
   """Candidates that look like a name, best first; case does not matter."""
-  by_fold = {candidate.casefold(): candidate for candidate in candidates}
-  return [by_fold[fold] for fold in
-          difflib.get_close_matches(name.casefold(), by_fold, count, cutoff=0.7)]
+  matcher = difflib.SequenceMatcher(b=name.casefold())
+  rated = []
+  for candidate in candidates:
+    matcher.set_seq1(candidate.casefold())
+    rated.append((-matcher.ratio(), candidate))
+  rated.sort()
+  # Much alike, and not much less so than the best.
+  return [c for rating, c in rated[:count] if -rating >= 0.7 and rating - rated[0][0] < 0.05]
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

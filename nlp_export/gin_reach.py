@@ -35,6 +35,7 @@ class Reach:
     macros: names of macros that something reads, bound or not.
     open: keys that something reads and that have no value: name them to bind them.
     conditional: parameters of the root that are open and may be; they get None.
+    left_open: keys of the bindings that say so.
     nodes: (scopes, selector) of every part that may be called.
   """
 
@@ -42,6 +43,7 @@ class Reach:
   macros: set[str] = dataclasses.field(default_factory=set)
   open: list[Key] = dataclasses.field(default_factory=list)
   conditional: list[str] = dataclasses.field(default_factory=list)
+  left_open: set[Key] = dataclasses.field(default_factory=set)
   nodes: set[Node] = dataclasses.field(default_factory=set)
 
 
@@ -57,84 +59,92 @@ def effective(bindings: Bindings, scopes: tuple[str, ...], selector: str) -> dic
 
 
 def follow(bindings: Bindings, experiment: Experiment) -> Reach:
-  """Follows everything from the root, then what Python code may call besides."""
-  reach = Reach()
-  root: Node = ((), experiment.selector)
-  called = _Called(bindings, reach, experiment)
-  called.walk([(root, True)])
-  # Python code in any part may call a configurable one, in any scope that occurs.
-  scopes = {node[0] for node in reach.nodes}
-  called.walk([((scope, selector), False) for scope in sorted(scopes)
-               for selector in gin_names.called_from_python()])
-  return reach
+  """Follows everything from the root, then what code may call besides."""
+  walk = _Walk(bindings, experiment)
+  walk.visit([(((), experiment.selector), True)])
+  # A part handed on as a function may be called in any scope that occurs, and a configurable one
+  # by any Python code; whether it is, only the run shows.
+  walk.certain = False
+  count = 0
+  while count < len(walk.reach.nodes):
+    count = len(walk.reach.nodes)
+    scopes = {scopes for scopes, selector in walk.reach.nodes if selector != MACRO}
+    callable_parts = {*walk.handed_on, *gin_names.called_from_python()} - {experiment.selector}
+    walk.visit([((scope, selector), False) for scope in sorted(scopes)
+                for selector in sorted(callable_parts)])
+  return walk.reach
 
 
-class _Called:
-  """A breadth-first walk over the parts that may be called."""
+class _Walk:
+  """A breadth-first walk over the parts that may be called.
 
-  def __init__(self, bindings: Bindings, reach: Reach, experiment: Experiment):
+  Attributes:
+    reach: what was found so far.
+    handed_on: parts that a value holds as functions, without a scope.
+    certain: whether a value that is open on the way will be missed.
+  """
+
+  def __init__(self, bindings: Bindings, experiment: Experiment):
+    self.reach = Reach()
+    self.handed_on: set[str] = set()
+    self.certain = True
     self._bindings = bindings
-    self._reach = reach
     self._experiment = experiment
 
-  def walk(self, start: list[tuple[Node, bool]]) -> None:
+  def visit(self, start: list[tuple[Node, bool]]) -> None:
     """Visits nodes and what they lead to; the flag says whether gin itself makes the call."""
     queue = collections.deque(start)
     while queue:
       node, by_gin = queue.popleft()
-      if node in self._reach.nodes:
-        continue
-      self._reach.nodes.add(node)
-      queue.extend(self._visit(node, by_gin))
+      if node not in self.reach.nodes:
+        self.reach.nodes.add(node)
+        queue.extend(self._next(node, by_gin))
 
-  def _visit(self, node: Node, by_gin: bool) -> Iterator[tuple[Node, bool]]:
+  def _next(self, node: Node, by_gin: bool) -> Iterator[tuple[Node, bool]]:
     scopes, selector = node
     seen = effective(self._bindings, scopes, selector)
+    is_root = selector == self._experiment.selector
     if selector == MACRO:
-      self._reach.macros.add('/'.join(scopes))
+      self.reach.macros.add('/'.join(scopes))
       if not seen:
         self._add_open(('/'.join(scopes), MACRO, 'value'))
-    is_root = selector == self._experiment.selector and not scopes
-    if by_gin and selector != MACRO:
+    elif by_gin:
       for parameter in unfilled(selector, is_root):
         if parameter not in seen:
-          self._unfilled(parameter, scopes, selector, is_root)
+          self._unfilled(parameter, scopes, selector)
     for parameter, binding in seen.items():
-      self._reach.read.add(binding.key)
+      self.reach.read.add(binding.key)
       chain, is_open = resolve(self._bindings, binding)
       if is_open and is_root and parameter in self._experiment.conditional:
-        self._reach.conditional.append(parameter)
-        self._reach.read.update(chain)
-        self._reach.macros.update(key[0] for key in chain if key[1] == MACRO)
-        continue
-      for leaf in leaves(binding.value):
-        if gin_names.is_required(leaf):
-          self._add_open(binding.key)
-        elif isinstance(leaf, gin_config.ConfigurableReference):
-          yield from _targets(leaf, scopes)
+        self.reach.conditional.append(parameter)
+        self.reach.read.update(chain)
+        self.reach.left_open.update(chain)
+        self.reach.macros.update(key[0] for key in chain if key[1] == MACRO)
+      else:
+        yield from self._leaves(binding, scopes)
 
-  def _unfilled(
-      self, parameter: str, scopes: tuple[str, ...], selector: str, is_root: bool) -> None:
-    if is_root and parameter in self._experiment.conditional:
-      self._reach.conditional.append(parameter)
+  def _leaves(self, binding: Binding, scopes: tuple[str, ...]) -> Iterator[tuple[Node, bool]]:
+    for leaf in leaves(binding.value):
+      if gin_names.is_required(leaf):
+        self._add_open(binding.key)
+      elif (isinstance(leaf, gin_config.ConfigurableReference)
+            and leaf.configurable.selector != CONSTANT):
+        own, selector = tuple(leaf.scopes), leaf.configurable.selector
+        if own or leaf.evaluate:
+          yield (own or scopes, selector), leaf.evaluate
+        else:
+          self.handed_on.add(selector)
+          yield ((), selector), False
+
+  def _unfilled(self, parameter: str, scopes: tuple[str, ...], selector: str) -> None:
+    if selector == self._experiment.selector and parameter in self._experiment.conditional:
+      self.reach.conditional.append(parameter)
     else:
       self._add_open(('/'.join(scopes), selector, parameter))
 
   def _add_open(self, key: Key) -> None:
-    if key not in self._reach.open:
-      self._reach.open.append(key)
-
-
-def _targets(
-    reference: gin_config.ConfigurableReference, scopes: tuple[str, ...]
-) -> Iterator[tuple[Node, bool]]:
-  selector = reference.configurable.selector
-  if selector == CONSTANT:
-    return
-  own = tuple(reference.scopes)
-  yield (own or scopes, selector), reference.evaluate
-  if not own and not reference.evaluate:
-    yield ((), selector), False  # Handed on, it may be called outside of this scope.
+    if self.certain and key not in self.reach.open:
+      self.reach.open.append(key)
 
 
 def unfilled(selector: str, is_root: bool) -> list[str]:

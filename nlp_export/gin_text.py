@@ -23,6 +23,10 @@ _LOOKS_LIKE_GIN = re.compile(r'''[\[({'"\d+\-@%]|(True|False|None)$''')
 _SETTING_NAME = re.compile(r'(\w+/)*[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$')
 
 
+class GinText(str):
+  """A setting that is gin text as it stands ('A = 1'), from --gin_params."""
+
+
 def parse_setting(setting: str) -> tuple[str, Any, str]:
   """A --set argument.
 
@@ -140,8 +144,8 @@ def statements(text: str, place: Callable[[int], str]) -> Iterator[Any]:
   except NlpExportError:
     raise
   except tokenize.TokenError as error:
-    raise RequestError(f'{place(error.args[1][0])}: {error.args[0]}. '
-                       'Close the bracket or the quote that was opened there.') from error
+    raise RequestError(f'{place(error.args[1][0])}: the text ends inside a bracket or a quote. '
+                       'Close the one that was opened last.') from error
   except SyntaxError as error:
     line = error.lineno or 1
     raise RequestError(f'{place(line)}: {_reason(error)}{_quoted(error.text)}'
@@ -152,7 +156,7 @@ def statements(text: str, place: Callable[[int], str]) -> Iterator[Any]:
 
 
 def _reason(error: Exception) -> str:
-  text = error.msg if isinstance(error, SyntaxError) and error.msg else str(error)
+  text = str(error.args[0]) if error.args else type(error).__name__
   first = text.partition('\n')[0].rstrip('.')
   # From Python's literal_eval, about a word that is neither quoted nor a value.
   return 'a word without quotes' if first.startswith('malformed node') else first

@@ -36,15 +36,15 @@ class LogFile:
       return
     with explain_failures('write', path):
       self._handle = open(path, 'a', encoding='utf-8')  # noqa: SIM115 - open as long as the run.
-    if fcntl is not None:
-      self._lock()
+    self._lock(self._handle)
 
-  def _lock(self) -> None:
-    assert self._handle is not None
+  def _lock(self, handle: IO[str]) -> None:
+    if fcntl is None:
+      return
     try:
-      fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      self._handle.close()
+      handle.close()
       raise RequestError(
           f'Another run.py is writing to {files.dirname(self._path)} at this moment. '
           'Wait for it, end it, or give another --out_dir.') from error

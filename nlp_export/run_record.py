@@ -99,9 +99,9 @@ class RunRecord:
       files.write_text(files.join(self.out_dir, CONFIG), self._config_text)
       self._save()
     except BaseException:
-      # A lock held by another run: its files stay, as does what is not ours.
-      if self._log is not None:
+      if self._log is not None:  # Otherwise what lies there is not ours: another run has the lock.
         self.discard()
+      self._remove_made()
       raise
     self._handler = LogHandler(self._log)
     logging.getLogger().addHandler(self._handler)
@@ -151,19 +151,22 @@ class RunRecord:
       # Empty directories and what a killed process left half-written, as `results` says.
       path = files.join(self.out_dir, name)
       files.remove_tree(path) if files.is_dir(path) else files.remove(path)
-    for directory in reversed(self._made):
-      if not files.list_dir(directory):
-        files.remove_tree(directory)
+    self._remove_made()
     return True
 
   def _make_out_dir(self) -> None:
-    missing = []
     path = self.out_dir.rstrip('/')
-    while path and not files.exists(path) and not path.endswith(':/'):
-      missing.append(path)
+    while not files.exists(path):
+      self._made.append(path)
+      if files.is_remote(path):  # Its parents are no directories that could be left empty.
+        break
       path = files.dirname(path)
     files.make_dirs(self.out_dir)
-    self._made = missing[::-1]
+
+  def _remove_made(self) -> None:
+    for directory in self._made:  # Innermost first.
+      if files.exists(directory) and not files.list_dir(directory):
+        files.remove_tree(directory)
 
   def _close(self) -> None:
     if self._handler is not None:

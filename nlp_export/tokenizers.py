@@ -1,229 +1,31 @@
 """Which tokenizer turns text into the ids that an encoder was trained on?
 
-Light: checks and descriptions need no TensorFlow; `build()` imports it.
+The gin parts `tokenizers.wordpiece` and `tokenizers.sentencepiece`, and the choice among a run
+file's macros. What a tokenizer is stands in tokenizer_types.py. Light: no TensorFlow.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gin
 
-from nlp_export import files, names, vocabulary
+from nlp_export import files
 from nlp_export.errors import RequestError
+from nlp_export.tokenizer_types import (
+    SENTENCEPIECE,
+    WORDPIECE,
+    SentencePiece,
+    Tokenizer,
+    WordPiece,
+)
 
-WORDPIECE = 'wordpiece'
-SENTENCEPIECE = 'sentencepiece'
-
-
-@runtime_checkable
-class Tokenizer(Protocol):
-  """What an export needs of a tokenizer. Write an own class with these and name it in a gin file.
-
-  Attributes:
-    kind: a word for messages and cards; 'wordpiece' and 'sentencepiece' are ours.
-    asset_file: path of the vocabulary or model file, or None; goes along with the encoder.
-    lower_case: whether text is lower-cased.
-    vocab_size: one past the largest id.
-  """
-
-  kind: str
-  asset_file: str | None
-  lower_case: bool
-
-  @property
-  def vocab_size(self) -> int: ...
-
-  def special_token_ids(self) -> dict[str, int]:
-    """The dict of `tokenize.get_special_tokens_dict()`: keys of names.SPECIAL_TOKEN_KEYS.
-
-    `vocab_size`, `padding_id`, `start_of_sequence_id`, `end_of_segment_id` are needed; the key of
-    a token that does not exist (often `mask_id`) is left out.
-    """
-
-  def description(self) -> str:
-    """One or two sentences for the model card."""
-
-  def check(self, embedding_rows: int | None = None) -> None:
-    """Raises RequestError if the files are not fit, or not for so many word embeddings."""
-
-  def build(self, with_offsets: bool) -> Any:
-    """A trackable object (tf.Module, say) that holds all tables and assets its functions use.
-
-    Its methods, called while a graph is traced:
-      tokenize(sentences): string [batch] -> RaggedTensor int32 [batch, (tokens)] or
-        [batch, (words), (pieces)], row_splits int64.
-      tokenize_with_offsets(sentences), if `with_offsets`: a list of three such RaggedTensors,
-        tokens int32, byte starts and byte limits (exclusive) int64.
-      tokenize_flat(sentences), optional, for speed: the same tokens as `values` int32 [tokens] and
-        `row_splits` int64 [batch + 1].
-    It may have an attribute `why_no_offsets`, a sentence, if it cannot give right offsets.
-    """
-
-
-@dataclasses.dataclass(frozen=True)
-class WordPiece:
-  """BERT's tokenizer: see `wordpiece`, which makes one."""
-
-  vocab_file: str
-  lower_case: bool
-  split_at_unicode_spaces: bool = False
-  padding_token: str = '[PAD]'
-  unknown_token: str = '[UNK]'
-  start_token: str = '[CLS]'
-  end_token: str = '[SEP]'
-  mask_token: str = '[MASK]'
-
-  kind = WORDPIECE
-  why_no_offsets = ''
-
-  @property
-  def asset_file(self) -> str:
-    return self.vocab_file
-
-  @functools.cached_property
-  def vocabulary(self) -> tuple[str, ...]:
-    """The tokens in the order of their ids; raises RequestError for a file that is not fit."""
-    return vocabulary.read_vocabulary(
-        self.vocab_file,
-        (self.unknown_token, self.start_token, self.end_token, self.padding_token))
-
-  @property
-  def vocab_size(self) -> int:
-    return len(self.vocabulary)
-
-  def special_token_ids(self) -> dict[str, int]:
-    ids = {token: number for number, token in enumerate(self.vocabulary)}
-    return _special_token_ids(self, ids.get)
-
-  def description(self) -> str:
-    case = ('lower-cases and strips accents (Unicode NFKC case folding, NFD, no marks)'
-            if self.lower_case else 'keeps case and accents')
-    spaces = ('Words separate at all Unicode spaces, as in the original BERT and Hugging Face.'
-              if self.split_at_unicode_spaces else
-              'Words separate as in TF-NLP (tf.text.BertTokenizer), which takes '
-              + ('U+1680, U+2028 and U+2029' if self.lower_case else
-                 'Unicode spaces other than ASCII ones')
-              + ' as parts of words.')
-    return (f'WordPiece with {self.vocab_size} tokens ({files.basename(self.vocab_file)}); '
-            f'{case}. {spaces}')
-
-  def check(self, embedding_rows: int | None = None) -> None:
-    if not isinstance(self.lower_case, bool):
-      raise RequestError(
-          f'tokenizers.wordpiece: lower_case is {self.lower_case!r}, not True or False. '
-          'Write --set DO_LOWER_CASE=True for an uncased vocabulary, False for a cased one.')
-    if embedding_rows is not None:
-      vocabulary.check_embedding_rows(self.vocab_size, embedding_rows, self.vocab_file)
-    else:
-      self.vocabulary  # noqa: B018 - reading is the check.
-
-  def build(self, with_offsets: bool) -> Any:
-    from nlp_export.saved_models import wordpiece_graph  # TensorFlow: seconds to import.
-
-    return wordpiece_graph.WordPieceGraph(self, with_offsets)
-
-
-@dataclasses.dataclass(frozen=True)
-class SentencePiece:
-  """ALBERT's tokenizer: see `sentencepiece`, which makes one."""
-
-  model_file: str
-  lower_case: bool
-  strip_diacritics: bool = True
-  padding_token: str = '<pad>'
-  start_token: str = '[CLS]'
-  end_token: str = '[SEP]'
-  mask_token: str = '[MASK]'
-
-  kind = SENTENCEPIECE
-
-  @property
-  def asset_file(self) -> str:
-    return self.model_file
-
-  @property
-  def why_no_offsets(self) -> str:
-    """Why offsets into the original bytes cannot be given; '' if they can."""
-    changes = [text for applies, text in (
-        (self.strip_diacritics, 'strips diacritics (strip_diacritics=True)'),
-        (self.lower_case, 'lower-cases (lower_case=True)')) if applies]
-    return (f'this SentencePiece tokenizer {" and ".join(changes)} before it counts bytes'
-            if changes else '')
-
-  @functools.cached_property
-  def model(self) -> bytes:
-    """The serialized model; raises RequestError if the file is not one."""
-    return files.read_bytes(self.model_file)
-
-  @functools.cached_property
-  def _processor(self) -> Any:
-    import sentencepiece as sp  # Light, but only needed here.
-
-    try:
-      processor = sp.SentencePieceProcessor(model_proto=self.model) if self.model else None
-    except (RuntimeError, ValueError, TypeError):
-      processor = None  # Told below, with what to do; its own message names a source line.
-    if processor is None or not processor.get_piece_size():
-      raise RequestError(
-          f'{self.model_file}: not a SentencePiece model ({len(self.model)} bytes that do not '
-          'parse as one). A WordPiece vocabulary is given as VOCAB_FILE; the text file '
-          '*.vocab beside a SentencePiece model is not the model. '
-          'Give the *.model (often spiece.model or 30k-clean.model) as SP_MODEL_FILE.')
-    return processor
-
-  @property
-  def vocab_size(self) -> int:
-    return self._processor.get_piece_size()
-
-  def special_token_ids(self) -> dict[str, int]:
-    def find(token: str) -> int | None:
-      number = self._processor.piece_to_id(token)  # The unknown token's id for what is not there.
-      return number if self._processor.id_to_piece(number) == token else None
-
-    return _special_token_ids(self, find)
-
-  def description(self) -> str:
-    done = [text for applies, text in (
-        (self.strip_diacritics, 'strips diacritics'), (self.lower_case, 'folds case')) if applies]
-    before = f'first {" and ".join(done)}' if done else 'takes the text as it is'
-    return (f'SentencePiece with {self.vocab_size} pieces ({files.basename(self.model_file)}); '
-            f'{before}.')
-
-  def check(self, embedding_rows: int | None = None) -> None:
-    needed = {names.PADDING_ID: self.padding_token, names.START_OF_SEQUENCE_ID: self.start_token,
-              names.END_OF_SEGMENT_ID: self.end_token}
-    found = self.special_token_ids()
-    missing = [token for key, token in needed.items() if key not in found]
-    if missing:
-      raise RequestError(
-          f'SentencePiece model {self.model_file}: no piece {", no piece ".join(missing)} among '
-          f'its {self.vocab_size}. BERT inputs need them. If they have other names in this model, '
-          'give them to tokenizers.sentencepiece (padding_token, start_token, end_token).')
-    if embedding_rows is not None:
-      vocabulary.check_embedding_rows(self.vocab_size, embedding_rows, self.model_file)
-
-  def build(self, with_offsets: bool) -> Any:
-    from nlp_export.saved_models import sentencepiece_graph  # TensorFlow: seconds to import.
-
-    return sentencepiece_graph.SentencePieceGraph(self, with_offsets)
-
-
-def _special_token_ids(
-    tokenizer: WordPiece | SentencePiece, find: Callable[[str], int | None]) -> dict[str, int]:
-  """vocab_size and the ids of the special tokens that `find` knows."""
-  tokens = {
-      names.PADDING_ID: tokenizer.padding_token,
-      names.START_OF_SEQUENCE_ID: tokenizer.start_token,
-      names.END_OF_SEGMENT_ID: tokenizer.end_token,
-      names.MASK_ID: tokenizer.mask_token,
-  }
-  found = {key: find(token) for key, token in tokens.items()}
-  return {names.VOCAB_SIZE: tokenizer.vocab_size,
-          **{key: number for key, number in found.items() if number is not None}}
+__all__ = [
+    'SENTENCEPIECE', 'WORDPIECE', 'SentencePiece', 'Tokenizer', 'WordPiece',
+    'check_default_seq_length', 'from_macros', 'lower_case_from_record', 'sentencepiece',
+    'wordpiece',
+]
 
 
 @gin.register(module='tokenizers')
@@ -231,11 +33,11 @@ def wordpiece(
     vocab_file: str,
     lower_case: bool,
     split_at_unicode_spaces: bool = False,
-    padding_token: str = '[PAD]',
-    unknown_token: str = '[UNK]',
-    start_token: str = '[CLS]',
-    end_token: str = '[SEP]',
-    mask_token: str = '[MASK]',
+    padding: str = '[PAD]',
+    unknown: str = '[UNK]',
+    start_of_sequence: str = '[CLS]',
+    end_of_segment: str = '[SEP]',
+    mask: str = '[MASK]',
 ) -> WordPiece:
   """BERT's WordPiece tokenizer, with ids identical to TF-NLP's BertTokenizer layer.
 
@@ -245,17 +47,17 @@ def wordpiece(
     split_at_unicode_spaces: True separates words at all Unicode spaces, as the original BERT
       (google-research/bert tokenization.py) and Hugging Face do; False as TF-NLP's layer, which
       takes the spaces beyond ASCII (when lower-casing: U+1680, U+2028, U+2029) as parts of words.
-    padding_token, unknown_token, start_token, end_token: tokens that the vocabulary must hold.
-    mask_token: token that the vocabulary may hold.
+    padding, unknown, start_of_sequence, end_of_segment: tokens that the vocabulary must hold.
+    mask: token that the vocabulary may hold.
 
   Source: Devlin et al. 2019 (arXiv 1810.04805); tf.text FastBertTokenizer, Song et al. 2021
   (arXiv 2012.15524).
   """
   return WordPiece(
       vocab_file=vocab_file, lower_case=lower_case,
-      split_at_unicode_spaces=split_at_unicode_spaces, padding_token=padding_token,
-      unknown_token=unknown_token, start_token=start_token, end_token=end_token,
-      mask_token=mask_token)
+      split_at_unicode_spaces=split_at_unicode_spaces, padding=padding,
+      unknown=unknown, start_of_sequence=start_of_sequence, end_of_segment=end_of_segment,
+      mask=mask)
 
 
 @gin.register(module='tokenizers')
@@ -263,10 +65,10 @@ def sentencepiece(
     model_file: str,
     lower_case: bool,
     strip_diacritics: bool = True,
-    padding_token: str = '<pad>',
-    start_token: str = '[CLS]',
-    end_token: str = '[SEP]',
-    mask_token: str = '[MASK]',
+    padding: str = '<pad>',
+    start_of_sequence: str = '[CLS]',
+    end_of_segment: str = '[SEP]',
+    mask: str = '[MASK]',
 ) -> SentencePiece:
   """ALBERT's SentencePiece tokenizer, with ids identical to TF-NLP's SentencepieceTokenizer layer.
 
@@ -275,15 +77,15 @@ def sentencepiece(
     lower_case: folds case before tokenising.
     strip_diacritics: decomposes (NFD) and drops combining marks first, as ALBERT was trained and
       as TF-NLP's exporter always does; False keeps accents (a cased model that was trained so).
-    padding_token, start_token, end_token: pieces that the model must hold.
-    mask_token: piece that the model may hold.
+    padding, start_of_sequence, end_of_segment: pieces that the model must hold.
+    mask: piece that the model may hold.
 
   Source: Kudo and Richardson 2018 (arXiv 1808.06226); TF-NLP modeling/layers/text_layers.py.
   """
   return SentencePiece(
       model_file=model_file, lower_case=lower_case, strip_diacritics=strip_diacritics,
-      padding_token=padding_token, start_token=start_token, end_token=end_token,
-      mask_token=mask_token)
+      padding=padding, start_of_sequence=start_of_sequence, end_of_segment=end_of_segment,
+      mask=mask)
 
 
 def from_macros(
@@ -323,12 +125,11 @@ def from_macros(
     return _made(tokenizer), ()
   if vocab_file:
     lower_case, notes = _lower_case(vocab_file, do_lower_case, recorded, recorded_in)
-    return wordpiece(vocab_file, lower_case), notes
-  assert sp_model_file is not None
+    return WordPiece(vocab_file, lower_case), notes
   if do_lower_case is None:
-    return sentencepiece(sp_model_file, True), (
+    return SentencePiece(str(sp_model_file), True), (
         'do_lower_case = True (not given; the default for SentencePiece models)',)
-  return sentencepiece(sp_model_file, do_lower_case), ()
+  return SentencePiece(str(sp_model_file), do_lower_case), ()
 
 
 def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:
@@ -341,7 +142,7 @@ def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:
              if not hasattr(made, name)]
     raise RequestError(
         f'TOKENIZER gave {made!r}, which is no tokenizer: it lacks {", ".join(lacks)}. '
-        'See the class Tokenizer in nlp_export/tokenizers.py for what one needs.')
+        'See the class Tokenizer in nlp_export/tokenizer_types.py for what one needs.')
   return made
 
 

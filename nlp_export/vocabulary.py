@@ -51,7 +51,7 @@ def read_vocabulary(path: str, required_tokens: Sequence[str] = ()) -> tuple[str
         f'Vocabulary {path}, lines 1 to {len(tokens)}: no {", no ".join(missing)}. Without these '
         'tokens text cannot be encoded as the encoder was trained to read it. Is it the '
         "encoder's own vocab.txt? If its special tokens have other names, give them to "
-        'tokenizers.wordpiece (unknown_token, start_token, end_token, padding_token).')
+        'tokenizers.wordpiece (unknown, start_of_sequence, end_of_segment, padding).')
   return tuple(tokens)
 
 

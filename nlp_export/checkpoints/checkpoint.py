@@ -119,12 +119,14 @@ class Checkpoint:
     """'items: encoder, masked_lm', for messages."""
     return 'items: ' + (', '.join(self.items()) or 'none that belong to an encoder')
 
+  def tensors_of(self, item: str) -> list[StoredTensor]:
+    """The weights of an item, by its canonical name."""
+    return [t for t in self.tensors if t.item == item and t.group in (ITEM, HEAD)]
+
   def has_pooler(self) -> bool:
     """Whether the encoder's own pooler is stored."""
-    return any(
-        tensor.item == names.ENCODER and tensor.role and tensor.role.part == readable.POOLER
-        for tensor in self.tensors
-    )
+    roles = [tensor.role for tensor in self.tensors_of(names.ENCODER)]
+    return any(role is not None and role.part == readable.POOLER for role in roles)
 
   def dense(self, item: str) -> tuple[np.ndarray, np.ndarray]:
     """Weights of a dense layer that the checkpoint holds as an item of its own.
@@ -145,15 +147,15 @@ class Checkpoint:
     node = self.nodes.get(item) or self.nodes.get(self.aliases.get(item, ''))
     if node is None:
       raise RequestError(self._no_such_dense(item))
-    tensors = [node.children.get(leaf, Node()).tensor for leaf in ('kernel', 'bias')]
-    if None in tensors or len(tensors[0].shape) != 2:
+    kernel, bias = (node.children.get(leaf, Node()).tensor for leaf in ('kernel', 'bias'))
+    if kernel is None or bias is None or len(kernel.shape) != 2:
       raise RequestError(
           f"'{item}' was asked of {self.name} as a dense layer, but the item holds "
           f'{", ".join(sorted(node.children)) or "nothing"}. Name an item with a kernel [in, out] '
           'and a bias.'
       )
-    kernel, bias = (read_finite(self, tensor, np.dtype('float32')) for tensor in tensors)
-    return kernel, bias
+    float32 = np.dtype('float32')
+    return read_finite(self, kernel, float32), read_finite(self, bias, float32)
 
   def _no_such_dense(self, item: str) -> str:
     head, _, inner = item.partition('.')

@@ -99,18 +99,17 @@ _SIZES = (
 
 def inspect(checkpoint: Checkpoint) -> Contents:
   """Describes an open checkpoint. Reads stored whole numbers (steps), no weights."""
-  encoder = [t for t in checkpoint.tensors if t.item == names.ENCODER and _is_weight(t)]
+  encoder = checkpoint.tensors_of(names.ENCODER)
   sizes = _sizes(encoder)
   heads = {t.item for t in checkpoint.tensors if t.group == stored_as.HEAD and '.' in t.item}
   groups = {
       names.ENCODER: encoder,
-      names.MASKED_LM: [t for t in checkpoint.tensors
-                        if t.item == names.MASKED_LM and _is_weight(t)],
+      names.MASKED_LM: checkpoint.tensors_of(names.MASKED_LM),
       'heads': [t for t in checkpoint.tensors if t.group == stored_as.HEAD],
       'optimizer': [t for t in checkpoint.tensors if t.group == stored_as.OPTIMIZER],
       'all': checkpoint.tensors,
   }
-  weights = [t for t in checkpoint.tensors if _is_weight(t) or t.group == stored_as.HEAD]
+  weights = [t for t in checkpoint.tensors if t.group in (stored_as.ITEM, stored_as.HEAD)]
   return Contents(
       checkpoint=checkpoint.name,
       format=checkpoint.format,
@@ -128,10 +127,6 @@ def inspect(checkpoint: Checkpoint) -> Contents:
       poolers=_poolers(checkpoint, sizes, heads),
       notes=checkpoint.notes,
   )
-
-
-def _is_weight(tensor: StoredTensor) -> bool:
-  return tensor.group == stored_as.ITEM
 
 
 def _count(tensors: Iterable[StoredTensor]) -> int:
@@ -205,7 +200,7 @@ def _poolers(checkpoint: Checkpoint, sizes: dict[str, int], heads: set[str]) -> 
     return {}
   usual = names.NEXT_SENTENCE_POOLER
   width = sizes.get('hidden_size')
-  dense = {item for item in heads if item in checkpoint.nodes and _is_square(checkpoint, item, width)}
+  dense = {item for item in heads & set(checkpoint.nodes) if _is_square(checkpoint, item, width)}
   if usual in dense:
     copy = Possible(True, f"from '{usual}'")
   elif dense:

@@ -67,6 +67,8 @@ def find_checkpoint(path: str) -> FoundCheckpoint:
   """
   if not path:
     raise RequestError('No checkpoint was named. Set CHECKPOINT to a prefix or a directory.')
+  if files.exists(path + '.index'):  # Before is_dir: ram:// takes a prefix of a name for one.
+    return _tf2(path, ())
   if files.is_dir(path):
     return _find_in_dir(path)
   if files.exists(path):
@@ -110,10 +112,11 @@ def _tf2(prefix: str, notes: tuple[str, ...]) -> FoundCheckpoint:
 def _hugging_face(directory: str, weights_file: str | None = None) -> FoundCheckpoint:
   brings = safetensors_files.brought_along(directory)
   weights = safetensors_files.weight_files(directory, weights_file)
-  config = brings['encoder_config']
+  config = (brings.encoder_config,) if brings.encoder_config else ()
   return FoundCheckpoint(
-      HUGGING_FACE, directory, (*((config,) if config else ()), *weights.paths),
-      weights_file=weights_file, **brings)
+      HUGGING_FACE, directory, (*config, *weights.paths), weights_file=weights_file,
+      encoder_config=brings.encoder_config, vocab_file=brings.vocab_file,
+      tokenizer_config=brings.tokenizer_config)
 
 
 def _find_in_dir(path: str) -> FoundCheckpoint:
@@ -167,8 +170,6 @@ def _find_by_file(path: str) -> FoundCheckpoint:
   kind = _kind(path)
   if kind == _SAFETENSORS:
     return _hugging_face(files.dirname(path), name)
-  if files.exists(path + '.index'):  # A file that happens to be called as the prefix.
-    return _tf2(path, ())
   if kind in (_PICKLE, _TORCH_ZIP, _HDF5):
     _refuse_pickle(path, kind)
   raise RequestError(
@@ -194,7 +195,7 @@ def _kind(path: str) -> str:
 def _refuse_pickle(path: str, kind: str) -> NoReturn:
   what = 'an HDF5 file' if kind == _HDF5 else 'a pickle, which can run any code when it is read'
   raise RequestError(
-      f'Cannot read {path}: it is {what}; only safetensors are read. Convert it where you trust it: '
+      f'Cannot read {path}: it is {what}; only safetensors are read. Convert it, if you trust it: '
       + _CONVERT.format(files.dirname(path))
   )
 

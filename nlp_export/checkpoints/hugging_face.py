@@ -91,14 +91,13 @@ def bert_target(name: str) -> Target | None:
     return Target(names.MASKED_LM, ('output_bias/bias', 'bias'), 'as is')
   for pattern, item, path in _NORMS:
     if found := re.fullmatch(pattern + r'\.(weight|bias|gamma|beta)', name):
-      *layer, leaf = found.groups()
-      return Target(item, (f'{path.format(*layer)}/{_LEAVES[leaf]}',), 'as is')
+      *index, leaf = found.groups()
+      return Target(item, (f'{path.format(*index)}/{_LEAVES[leaf]}',), 'as is')
   for pattern, item, path in _DENSES:
     if found := re.fullmatch(pattern + r'\.(weight|bias)', name):
-      *layer, leaf = found.groups()
-      kernel = leaf == 'weight'
-      return Target(item, (f'{path.format(*layer)}/{"kernel" if kernel else "bias"}',),
-                    'transpose' if kernel else 'as is')
+      *index, leaf = found.groups()
+      edge, turn = ('kernel', 'transpose') if leaf == 'weight' else ('bias', 'as is')
+      return Target(item, (f'{path.format(*index)}/{edge}',), turn)
   if found := re.fullmatch(_ATTENTION, name):
     layer, _, projection, leaf = found.groups()
     path = f'_transformer_layers/{layer}/_attention_layer/_{projection or "output"}_dense'
@@ -160,6 +159,7 @@ def open_hugging_face(
     table = nodes[names.ENCODER].at('_embedding_layer/embeddings')
     if table:
       nodes[names.MASKED_LM].children['embedding_table'] = table
+  brings = brought_along(directory)
   return Checkpoint(
       format=FORMAT,
       path=directory,
@@ -167,7 +167,9 @@ def open_hugging_face(
       nodes=nodes,
       tensors=tuple(tensors),
       check_item=partial(_check_tied, stored, plain, directory),
-      **brought_along(directory),
+      encoder_config=brings.encoder_config,
+      vocab_file=brings.vocab_file,
+      tokenizer_config=brings.tokenizer_config,
   )
 
 
@@ -251,23 +253,25 @@ def _unmapped(stored: SafetensorsFiles, name: str, entry: Entry) -> StoredTensor
 
 def _turned_shape(entry: Entry, turn: str, heads: int, directory: str) -> tuple[int, ...]:
   shape = entry.shape
-  rank = 1 if turn == 'split bias' else 2
   if turn == 'as is':
     return shape
-  split = {'split in': 0, 'split bias': 0, 'split out': 1}.get(turn)
-  if len(shape) != rank or (split is not None and shape[split] % heads):
+  if len(shape) != (1 if turn == 'split bias' else 2):
+    raise RequestError(
+        f'Cannot read {directory}: {entry.key} has shape {list(shape)}, and a linear layer has '
+        'two axes in its weight, one in its bias. Give the directory of a BERT model.'
+    )
+  if turn == 'transpose':
+    return shape[::-1]
+  width = shape[1] if turn == 'split out' else shape[0]
+  if width % heads:
     raise RequestError(
         f'Cannot read {directory}: {entry.key} has shape {list(shape)}, which does not divide into '
         f'the {heads} attention heads of its config.json. Correct num_attention_heads there.'
     )
-  if turn == 'transpose':
-    return shape[::-1]
-  width = shape[split] // heads
+  split = (heads, width // heads)
   if turn == 'split bias':
-    return (heads, width)
-  if turn == 'split in':
-    return (shape[1], heads, width)
-  return (heads, width, shape[0])
+    return split
+  return (shape[1], *split) if turn == 'split in' else (*split, shape[0])
 
 
 def _read_turned(stored: SafetensorsFiles, key: str, turn: str, heads: int) -> np.ndarray:

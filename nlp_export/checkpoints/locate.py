@@ -12,6 +12,7 @@ from nlp_export import files
 from nlp_export.errors import RequestError
 
 STATE_FILE = 'checkpoint'  # A text-format CheckpointState proto that tf.train writes.
+_LATEST = re.compile(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 _SHARD = re.compile(r'\.data-(\d{5})-of-(\d{5})$')
 _TABLE_MAGIC = bytes.fromhex('57fb808b247547db')  # Ends every .index file (an SSTable).
 
@@ -25,7 +26,7 @@ def latest(directory: str) -> tuple[str, tuple[str, ...]]:
   state = files.join(directory, STATE_FILE)
   prefixes = _prefixes(directory)
   if files.exists(state):
-    found = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', files.read_text(state), re.M)
+    found = _LATEST.search(files.read_text(state))
     if not found:
       raise RequestError(
           f"Cannot read {state}: it has no line 'model_checkpoint_path: \"...\"'. Name one of "

@@ -100,7 +100,9 @@ class Role:
     return _AXES.get((self.part, self.leaf), ())
 
   def __str__(self) -> str:
-    place = 'shared layer, ' if self.shared else '' if self.layer is None else f'layer {self.layer}, '
+    place = 'shared layer, ' if self.shared else ''
+    if self.layer is not None:
+      place = f'layer {self.layer}, '
     return place + f'{self.part} {self.leaf}'.rstrip()
 
 
@@ -119,7 +121,8 @@ def _role(spelling: str) -> Role | None:
   block = _BLOCK.search(spelling)
   shared = None if block else _SHARED_BLOCK.search(spelling)
   if block or shared:
-    part = _match(_IN_BLOCK, (block[2] if block else shared[1]), whole=True)
+    rest = block[2] if block else shared[1] if shared else ''
+    part = _match(_IN_BLOCK, rest, whole=True)
     layer = int(block[1]) if block else None
     return Role(part, leaf, layer, shared=block is None) if part else None
   part = _match(_OUTSIDE, spelling, whole=False)

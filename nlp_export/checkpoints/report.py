@@ -26,7 +26,7 @@ _GUESSES = {
 
 @dataclass(frozen=True)
 class Match:
-  """A variable and the stored tensor it is restored from. `cast_from` is the stored dtype if another."""
+  """A variable and the stored tensor it is restored from; `cast_from` if that has another dtype."""
 
   item: str
   variable: str

@@ -170,7 +170,8 @@ def _sort_unused(
       unused.optimizer.append(tensor.key)
     elif tensor.group == stored_as.COUNTER:
       unused.counters.append(tensor.key)
-    elif tensor.item in items or tensor.group == stored_as.UNREACHABLE:
+    elif tensor.group == stored_as.UNREACHABLE or (
+        tensor.group != stored_as.OTHER and tensor.item in items):
       unused.unexplained.append(tensor.key)
       role = tensor.role
       layers['layer ' + str(role.layer) if role and role.layer is not None else
@@ -209,7 +210,7 @@ def _classify(
 
 
 def _stored_layers(checkpoint: Checkpoint) -> int | None:
-  roles = [t.role for t in checkpoint.tensors if t.item == names.ENCODER]
+  roles = [t.role for t in checkpoint.tensors_of(names.ENCODER)]
   return max((r.layer + 1 for r in roles if r and r.layer is not None), default=None)
 
 

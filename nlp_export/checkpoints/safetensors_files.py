@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = 'config.json'
 WEIGHTS_FILE = 'model.safetensors'
+VOCAB_FILE = 'vocab.txt'
+TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
 INDEX_FILE = 'model.safetensors.index.json'
 _DTYPES = {
     'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF16': 'bfloat16',
@@ -32,19 +34,25 @@ class Entry(NamedTuple):
 
 
 class Weights(NamedTuple):
-  """Base names of the files with tensors, paths of all files, and the index's tensor -> file."""
+  """Base names of files with tensors, paths of all files, and tensor -> file if an index says."""
 
   names: tuple[str, ...]
   paths: tuple[str, ...]
-  index: dict[str, str]
+  shard_of: dict[str, str]
 
 
-def brought_along(directory: str) -> dict[str, str | None]:
-  """Paths of the configuration, vocabulary and tokenizer files of a directory, None if absent."""
-  named = {'encoder_config': CONFIG_FILE, 'vocab_file': 'vocab.txt',
-           'tokenizer_config': 'tokenizer_config.json'}
-  paths = {what: files.join(directory, name) for what, name in named.items()}
-  return {what: path if files.exists(path) else None for what, path in paths.items()}
+class Brought(NamedTuple):
+  """Paths of what a directory holds beside its weights, None where it does not."""
+
+  encoder_config: str | None = None
+  vocab_file: str | None = None
+  tokenizer_config: str | None = None
+
+
+def brought_along(directory: str) -> Brought:
+  """The configuration, vocabulary and tokenizer files of a directory."""
+  paths = [files.join(directory, n) for n in (CONFIG_FILE, VOCAB_FILE, TOKENIZER_CONFIG_FILE)]
+  return Brought(*(path if files.exists(path) else None for path in paths))
 
 
 def weight_files(directory: str, weights_file: str | None = None) -> Weights:
@@ -60,13 +68,14 @@ def weight_files(directory: str, weights_file: str | None = None) -> Weights:
   """
   present = files.list_dir(directory)
   single = [name for name in present if name.endswith('.safetensors')]
+  index: dict[str, str] = {}
   if weights_file or WEIGHTS_FILE in single:
-    shards, index = [weights_file or WEIGHTS_FILE], {}
+    shards = [weights_file or WEIGHTS_FILE]
   elif INDEX_FILE in present:
     index = _read_index(directory, present)
     shards = sorted(set(index.values()))
   elif len(single) == 1:
-    shards, index = single, {}
+    shards = single
   else:
     raise RequestError(
         f'Cannot tell which weights of {directory} are meant: {", ".join(single)}. Give the '
@@ -114,7 +123,7 @@ class SafetensorsFiles:
           part = opened.get_slice(key)
           dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
           self.entries[key] = Entry(key, tuple(part.get_shape()), dtype, name)
-    missing = sorted(set(weights.index) - set(self.entries))
+    missing = sorted(set(weights.shard_of) - set(self.entries))
     if missing:
       raise RequestError(
           f'Cannot read {directory}: {INDEX_FILE} names {missing[0]}, which its file does not '

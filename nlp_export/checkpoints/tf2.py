@@ -9,7 +9,8 @@ Format: tensorflow/core/protobuf/trackable_object_graph.proto.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,9 +40,9 @@ def open_tf2(
   import tensorflow as tf
   from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-  index, *shards = locate.prefix_files(prefix)
+  index_file, *shards = locate.prefix_files(prefix)
   with _explain_damage(prefix):
-    reader = tf.train.load_checkpoint(prefix)
+    reader = tf.compat.v1.train.NewCheckpointReader(prefix)
     shapes = reader.get_variable_to_shape_map()
     dtypes = {key: dtype.name for key, dtype in reader.get_variable_to_dtype_map().items()}
   if GRAPH_KEY not in shapes:
@@ -83,7 +84,7 @@ def open_tf2(
   return Checkpoint(
       format=FORMAT,
       path=prefix,
-      files=(index, *shards),
+      files=(index_file, *shards),
       nodes={item: nodes[index] for item, index in layout.roots.items()},
       tensors=tuple(tensors),
       stored_names=layout.stored_names,
@@ -111,21 +112,16 @@ def _read(reader: Any, prefix: str, key: str) -> Any:
     return reader.get_tensor(key)
 
 
-class _explain_damage:  # noqa: N801 (a context manager)
-  """Turns a reader's error into a RequestError. IndexError is its 'Read less bytes than requested'."""
+@contextlib.contextmanager
+def _explain_damage(prefix: str, key: str = '') -> Iterator[None]:
+  """Turns a reader's error into a RequestError. 'Read less bytes than requested' is IndexError."""
+  import tensorflow as tf
 
-  def __init__(self, prefix: str, key: str = ''):
-    self._prefix, self._key = prefix, key
-
-  def __enter__(self) -> None:
-    return None
-
-  def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-    import tensorflow as tf
-
-    if isinstance(error, IndexError | tf.errors.OpError):
-      place = f' at {self._key}' if self._key else ''
-      raise RequestError(_damage_message(self._prefix, f'"{error}"{place}')) from error
+  try:
+    yield
+  except (IndexError, tf.errors.OpError) as error:
+    found = f'"{error}" at {key}' if key else f'"{error}"'
+    raise RequestError(_damage_message(prefix, found)) from error
 
 
 def _damage_message(prefix: str, found: str) -> str:

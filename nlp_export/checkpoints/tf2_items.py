@@ -1,8 +1,9 @@
 """Which objects of a TF2 checkpoint are the encoder, its heads, the optimizer?
 
 Forms that are understood (conformance.md 5.2): `encoder=`, `model=encoder`,
-`**pretrainer.checkpoint_items`, a trainer's (`model=pretrainer, optimizer=, global_step=, **items`),
-`model=pretrainer`, `pretrainer=pretrainer`, and `save_weights` of an encoder or a pretrainer.
+`**pretrainer.checkpoint_items`, a trainer's (`model=pretrainer, optimizer=, global_step=,
+**items`), `model=pretrainer`, `pretrainer=pretrainer`, and `save_weights` of an encoder or a
+pretrainer.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Objects:
   def paths(self, root: int, prefix: str, avoid: Iterable[int] = ()) -> dict[int, str]:
     """Object -> a path to it from `root`; edges by position only where there is no other."""
     found = {root: prefix}
-    near, far = deque([root]), deque()
+    near = deque([root])
+    far: deque[tuple[int, str]] = deque()
     avoid = set(avoid)
     while near or far:
       if near:
@@ -262,9 +264,13 @@ def _owners(
   for index in objects.slots():
     owners.setdefault(index, Owner(OPTIMIZER, 'optimizer', 'slot'))
   for edge, index in root.items():
-    if index not in objects.optimizers:
-      group = HEAD if edge in ('model', 'pretrainer') or '.' in edge else OTHER
-      claim(index, edge, group, edge, objects.optimizers)
+    if index in objects.optimizers:
+      continue
+    if 'encoder_network' in objects.children(index) or edge in _CONTAINERS and index not in owners:
+      for at, path in objects.paths(index, edge, objects.optimizers).items():
+        part = '/'.join(path.split('/')[:2])  # 'model/classification_heads'
+        owners.setdefault(at, Owner(HEAD, part, path))
+    claim(index, edge, OTHER, edge, objects.optimizers)
   for index in objects.optimizers:
     claim(index, 'optimizer', OPTIMIZER, 'optimizer')
   return owners

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from nlp_export.errors import RequestError
+from nlp_export.saved_models.row_splits import with_static_size
 
 
 class SentencePieceGraph(tf.Module):
@@ -41,7 +42,7 @@ class SentencePieceGraph(tf.Module):
     if self._lower_case:
       sentences = tf_text.case_fold_utf8(sentences)
     tokens = self._tokenizer.tokenize(sentences)
-    return tokens.values, _static(tokens, sentences)
+    return tokens.values, with_static_size(tokens.row_splits, sentences)
 
   def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
     """int32 [batch, (pieces)] of string [batch]."""
@@ -50,10 +51,6 @@ class SentencePieceGraph(tf.Module):
 
   def tokenize_with_offsets(self, sentences: tf.Tensor) -> list[tf.RaggedTensor]:
     """[batch, (pieces)]: ids int32, first byte and byte after the last int64."""
-    return [tf.RaggedTensor.from_row_splits(r.values, _static(r, sentences), validate=False)
-            for r in self._tokenizer.tokenize_with_offsets(sentences)]
-
-
-def _static(ragged: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
-  """Row splits whose static size is known if that of `rows` is; the op loses it."""
-  return tf.reshape(ragged.row_splits, [tf.shape(rows)[0] + 1])
+    return [tf.RaggedTensor.from_row_splits(
+        ragged.values, with_static_size(ragged.row_splits, sentences), validate=False)
+            for ragged in self._tokenizer.tokenize_with_offsets(sentences)]

@@ -25,6 +25,7 @@ from tensorflow_text.python.ops.normalize_ops import case_fold_utf8, normalize_u
 
 from nlp_export.errors import RequestError
 from nlp_export.saved_models import word_separation
+from nlp_export.saved_models.row_splits import with_static_size
 
 _SUFFIX_INDICATOR = '##'
 _MAX_BYTES_PER_WORD = 100  # Longer words are unknown; the default of tf.text.BertTokenizer.
@@ -66,7 +67,7 @@ class WordPieceGraph(tf.Module):
     try:
       model = wordpiece_builder.build_fast_wordpiece_model(
           [self._replacements.token(token) for token in vocabulary], _MAX_BYTES_PER_WORD,
-          _SUFFIX_INDICATOR, tokenizer.unknown_token, False, False)
+          _SUFFIX_INDICATOR, tokenizer.unknown, False, False)
     except RuntimeError as error:
       raise RequestError(
           f'{tokenizer.vocab_file}: tf.text cannot compile this vocabulary: {error}. '
@@ -90,8 +91,9 @@ class WordPieceGraph(tf.Module):
     parts = [self._tokenize_part(sentences[i * size:(i + 1) * size]) for i in range(_PARTS)]
     values = tf.concat([values for values, _ in parts], 0)
     lengths = tf.concat([splits[1:] - splits[:-1] for _, splits in parts], 0)
-    splits = tf.concat([tf.zeros([1], tf.int64), tf.cumsum(lengths)], 0)
-    return values, _with_static_size(splits, sentences)
+    # The reshape gives the ops' results the static size of `sentences`, if that has one.
+    lengths = tf.reshape(lengths, tf.shape(sentences))
+    return values, tf.concat([tf.zeros([1], tf.int64), tf.cumsum(lengths)], 0)
 
   def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
     """int32 [batch, (words), (pieces)] of string [batch]."""
@@ -126,7 +128,7 @@ class WordPieceGraph(tf.Module):
     rising = offsets + tf.cast(offset_row, tf.int64) * bound
     last = tf.gather(rising, first + limits - 1)
     next_one = tf.searchsorted(rising, last, side='right')
-    return self._in_words(_with_static_size(splits, sentences), values)(
+    return self._in_words(with_static_size(splits, sentences), values)(
         [values, tf.gather(offsets, first + starts), tf.gather(offsets, next_one)])
 
   def _tokenize_part(self, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -150,7 +152,7 @@ class WordPieceGraph(tf.Module):
     starts = tf.gather(self._starts_word, values)
     words_before = tf.concat(
         [tf.zeros([1], tf.int64), tf.cumsum(tf.cast(starts, tf.int64))], 0)
-    outer = _with_static_size(tf.gather(words_before, splits), splits[:-1])
+    outer = tf.gather(words_before, splits)
     inner = tf.concat([tf.where(starts)[:, 0], [tf.size(values, tf.int64)]], 0)
     # The splits are right by construction; validation would put Assert nodes into the graph.
     return lambda columns: [
@@ -160,8 +162,3 @@ class WordPieceGraph(tf.Module):
 
 def _bytes_tensor(data: bytes) -> tf.Tensor:
   return tf.constant(np.frombuffer(data, np.uint8))
-
-
-def _with_static_size(splits: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-  """Row splits whose static size is known if that of `rows` is; the ops lose it."""
-  return tf.reshape(splits, [tf.shape(rows)[0] + 1])

@@ -42,7 +42,7 @@ def write(root: Any, path: str) -> None:
 
   Args:
     root: an object with TF functions; its `serving_signature()` becomes `serving_default`.
-    path: a local directory that does not exist yet.
+    path: a local directory, empty or not there yet.
   """
   signature = getattr(root, 'serving_signature', None)
   tf.saved_model.save(
@@ -62,9 +62,9 @@ def write_with_present_values(root: Any, written: str, path: str) -> None:
   Args:
     root: the object that was written to `written`.
     written: a SavedModel that `write` wrote.
-    path: a local directory that does not exist yet.
+    path: a local directory, empty or not there yet.
   """
-  shutil.copytree(written, path, ignore=_leave_out_variables)
+  shutil.copytree(written, path, ignore=_leave_out_variables, dirs_exist_ok=True)
   os.makedirs(os.path.join(path, _VARIABLES[0]))
   reader = tf.train.load_checkpoint(os.path.join(written, *_VARIABLES))
   graph = reader.get_tensor(_OBJECT_GRAPH_KEY)

@@ -1,0 +1,162 @@
+"""What do a checkpoint's encoder and tokenizer look like as TF Hub SavedModels, proved equal to it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gin
+
+from nlp_export import checkpoints, config, encoders, exporting, files, names, tokenizers
+from nlp_export import pretrainer as pretrainers
+from nlp_export.errors import RequestError
+from nlp_export.experiment import Outcome, Plan, Run, experiment, require
+
+_DEFAULT_MLM_ACTIVATION = 'gelu'  # PretrainerConfig.mlm_activation in TF-NLP.
+
+
+@experiment(conditional=('checkpoint', 'vocab_file', 'sp_model_file', 'tokenizer'))
+def export(
+    checkpoint: str | None = gin.REQUIRED,
+    encoder: Callable[[], Any] | None = None,
+    encoder_config: str | None = None,
+    tokenizer: Callable[[], Any] | None = None,
+    vocab_file: str | None = None,
+    sp_model_file: str | None = None,
+    do_lower_case: bool | None = None,
+    poolers: Sequence[Callable[..., Any]] = gin.REQUIRED,
+    export_types: Sequence[str] = gin.REQUIRED,
+    checkpoint_items: Mapping[str, str] | None = None,
+    mlm_activation: str | None = None,
+    default_seq_length: int = 128,
+    tokenize_with_offsets: bool | None = None,
+    truncator: str = 'round_robin',
+    num_segments: int = 2,
+    disable_assert: bool = False,
+    dropout_seed: int = 0,
+) -> Plan:
+  """Verified TF Hub SavedModels of a pre-trained encoder and of its text preprocessing.
+
+  Args:
+    checkpoint: CHECKPOINT: a TF2 prefix or directory, or a Hugging Face directory.
+    encoder: ENCODER: a factory such as @encoders.bert.
+    encoder_config: ENCODER_CONFIG: a configuration file instead. A Hugging Face directory brings
+      its own along; what is given besides is checked against it.
+    tokenizer: TOKENIZER: a factory such as @tokenizers.wordpiece.
+    vocab_file: VOCAB_FILE instead, for WordPiece. A Hugging Face directory brings it along.
+    sp_model_file: SP_MODEL_FILE instead, for SentencePiece.
+    do_lower_case: DO_LOWER_CASE, for the two files.
+    poolers: POOLERS: one export each; see nlp_export/poolers.py.
+    export_types: EXPORT_TYPES: of 'model', 'model_with_mlm', 'preprocessing'.
+    checkpoint_items: what the checkpoint calls the pretrainer's items
+      (@pretrainer.checkpoint_items()).
+    mlm_activation: of the masked-LM head. None: the configuration's activation for a Hugging Face
+      directory, else 'gelu' (the default of TF-NLP's PretrainerConfig).
+    default_seq_length: DEFAULT_SEQ_LENGTH, tokens, of the preprocessing.
+    tokenize_with_offsets: whether preprocessing has it; None: where offsets can be right.
+    truncator: 'round_robin' or 'waterfall', of the preprocessing.
+    num_segments: the most segments that preprocessing packs.
+    disable_assert: preprocessing without Assert nodes.
+    dropout_seed: first number of the exports' `dropout_state`.
+  """
+  types = _checked_types(export_types)
+  wants_encoder = names.MODEL in types or names.MODEL_WITH_MLM in types
+  found = None
+  if wants_encoder:
+    require(checkpoint=checkpoint, why=f'EXPORT_TYPES has {_encoder_types(types)}')
+  if checkpoint is not None:
+    found = checkpoints.find_checkpoint(checkpoint)
+  made_tokenizer, notes = _tokenizer(tokenizer, vocab_file, sp_model_file, do_lower_case, found)
+  spec = None
+  if wants_encoder:
+    assert found is not None
+    brought = encoders.from_file(found.encoder_config) if found.encoder_config else None
+    spec = encoders.resolve(encoder, encoder_config, brought)
+    spec.check_exportable()
+    notes = (*found.notes, *notes, *spec.notes)
+    mlm_activation = mlm_activation or (
+        spec.hidden_activation if brought else _DEFAULT_MLM_ACTIVATION)
+  made_tokenizer.check(spec.vocab_size if spec else None)
+  if names.PREPROCESSING in types:
+    tokenizers.check_default_seq_length(
+        default_seq_length, spec.max_positions if spec else None, num_segments)
+  request = exporting.ExportRequest(
+      tokenizer=made_tokenizer,
+      export_types=types,
+      checkpoint=found if wants_encoder else None,
+      encoder=spec,
+      pooler_functions=dict(zip(config.reference_names(poolers), poolers, strict=True)),
+      item_names=checkpoint_items or pretrainers.checkpoint_items(),
+      mlm_activation=mlm_activation or _DEFAULT_MLM_ACTIVATION,
+      preprocessing={
+          'default_seq_length': default_seq_length,
+          'tokenize_with_offsets': (
+              not getattr(made_tokenizer, 'why_no_offsets', '')
+              if tokenize_with_offsets is None else tokenize_with_offsets),
+          'truncator': truncator,
+          'num_segments': num_segments,
+          'disable_assert': disable_assert,
+      },
+      dropout_seed=dropout_seed,
+  )
+  inputs = [*(found.files if found and wants_encoder else ()),
+            *([made_tokenizer.asset_file] if made_tokenizer.asset_file else ()),
+            *([encoder_config] if encoder_config and wants_encoder else ())]
+  return Plan(
+      lines=[*_plan_lines(request), *notes],
+      inputs=tuple(dict.fromkeys(inputs)),
+      outputs=tuple(request.destinations().values()),
+      execute=lambda run: _execute(request, run, notes),
+  )
+
+
+def _checked_types(export_types: Sequence[str]) -> tuple[str, ...]:
+  known = (names.MODEL, names.MODEL_WITH_MLM, names.PREPROCESSING)
+  if isinstance(export_types, str):
+    export_types = (export_types,)
+  unknown = [t for t in export_types if t not in known]
+  if unknown or not export_types:
+    found = f'{unknown[0]!r} is no export type' if unknown else 'there is nothing to export'
+    raise RequestError(
+        f'EXPORT_TYPES is {tuple(export_types)!r}: {found}. The types are {", ".join(known)}: '
+        "write --set EXPORT_TYPES=\"('model', 'preprocessing')\".")
+  return tuple(t for t in known if t in export_types)
+
+
+def _encoder_types(types: Sequence[str]) -> str:
+  return ' and '.join(repr(t) for t in types if t != names.PREPROCESSING)
+
+
+def _tokenizer(
+    tokenizer: Callable[[], Any] | None, vocab_file: str | None, sp_model_file: str | None,
+    do_lower_case: bool | None, found: checkpoints.FoundCheckpoint | None,
+) -> tuple[tokenizers.Tokenizer, tuple[str, ...]]:
+  """What the macros ask for, or what the checkpoint brings along."""
+  recorded = None
+  if found is not None and found.vocab_file:
+    if tokenizer is None and sp_model_file is None:
+      vocab_file = vocab_file or found.vocab_file
+    if found.tokenizer_config:
+      recorded = files.read_json(found.tokenizer_config)
+  require({'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer},
+          why='every export holds its tokenizer')
+  return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer, recorded)
+
+
+def _plan_lines(request: exporting.ExportRequest) -> list[str]:
+  lines = []
+  if request.checkpoint is not None and request.encoder is not None:
+    spec = request.encoder
+    lines.append(f'restore {request.checkpoint.path} ({request.checkpoint.kind}) into {spec.type}: '
+                 f'{spec.num_layers} layers, {spec.hidden_size} wide, from {spec.source}')
+  lines.append(f'tokenizer: {request.tokenizer.description()}')
+  return lines + [f'write and verify {path}' for path in request.destinations().values()]
+
+
+def _execute(request: exporting.ExportRequest, run: Run, notes: Sequence[str]) -> Outcome:
+  for note in notes:
+    run.say(note)
+  places = exporting.export(request, run)
+  return Outcome(
+      lines=[f'{label}: {path}' for label, path in places.items()],
+      result={'exports': places})

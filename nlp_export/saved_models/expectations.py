@@ -1,0 +1,173 @@
+"""What must an export do, as told by the encoder and the tokenizer it was made from?
+
+Made before the SavedModels are read again, from TF-NLP's own network and tokenizers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlp_export import names, poolers
+from nlp_export.restored_encoder import RestoredEncoder
+from nlp_export.saved_models.verification import (
+    EncoderExpectation,
+    PreprocessingExpectation,
+    reference,
+)
+from nlp_export.tokenizers import SENTENCEPIECE, WORDPIECE, Tokenizer
+
+
+class EncoderExpectations:
+  """Expectations of the exports of one restored encoder; what they share is computed once."""
+
+  def __init__(self, restored: RestoredEncoder, tokenizer: Tokenizer | None,
+               assets: Mapping[str, str], directory: str):
+    """Runs nothing yet.
+
+    Args:
+      restored: the encoder.
+      tokenizer: whose ids of real sentences are the inputs; None: random ids.
+      assets: base name -> SHA-256 of the files in the exports' assets.
+      directory: where reference values are written.
+    """
+    self._restored = restored
+    self._tokenizer = tokenizer
+    self._assets = dict(assets)
+    self._directory = directory
+    spec = restored.spec
+    self._batches = _input_batches(tokenizer, spec)
+    body = _without(restored.network.trainable_variables, restored.pooler)
+    self._described = dict(zip(map(id, body), reference.describe_variables(body), strict=True))
+    if restored.masked_lm is not None:
+      head = [v for v in restored.masked_lm.trainable_variables if id(v) not in self._described]
+      self._head = reference.describe_variables(head)
+
+  def of(self, label: str, weights: poolers.PoolerWeights | None, with_mlm: bool
+         ) -> EncoderExpectation:
+    """The expectation of one export; the network's pooler holds `weights` already.
+
+    Args:
+      label: a file name for its reference values.
+      weights: of the pooler; None for an export without pooled_output.
+      with_mlm: whether the export has `.mlm`.
+    """
+    restored = self._restored
+    mlm = restored.pretrainer if with_mlm else None
+    batches = reference.with_outputs(self._batches, restored.network, mlm)
+    if weights is None:
+      for batch in batches:
+        batch.outputs.pop(names.POOLED_OUTPUT, None)
+    path = os.path.join(self._directory, f'{label}.npz')
+    reference.save_reference(path, batches)
+    trainable = self._trainable(with_pooler=weights is not None)
+    spec = restored.spec
+    return EncoderExpectation(
+        reference_file=path,
+        trainable=trainable,
+        mlm_head=tuple(self._head) if with_mlm else None,
+        has_mlm=with_mlm,
+        mlm_activation=restored.mlm_activation if with_mlm else None,
+        pooler='cls' if weights is None else 'tanh',
+        num_layers=spec.num_layers,
+        hidden_size=spec.hidden_size,
+        max_positions=spec.max_positions,
+        type_vocab_size=spec.type_vocab_size,
+        dropout=bool(spec.dropout_rate or spec.attention_dropout_rate),
+        dropout_state=True,
+        asset_sha256=self._assets,
+        lower_case=(self._tokenizer.lower_case
+                    if self._tokenizer and self._tokenizer.kind != SENTENCEPIECE else None),
+        tokenizer=(self._tokenizer.kind if self._tokenizer and self._assets else 'none'),
+    )
+
+  def _trainable(self, with_pooler: bool) -> tuple[Mapping[str, Any], ...]:
+    network, pooler = self._restored.network, self._restored.pooler
+    variables = (network.trainable_variables if with_pooler
+                 else _without(network.trainable_variables, pooler))
+    new = [v for v in variables if id(v) not in self._described]
+    described = {**self._described,
+                 **dict(zip(map(id, new), reference.describe_variables(new), strict=True))}
+    return tuple(described[id(v)] for v in variables)
+
+
+def of_preprocessing(
+    tokenizer: Tokenizer,
+    options: Mapping[str, Any],
+    assets: Mapping[str, str],
+    directory: str,
+) -> PreprocessingExpectation:
+  """The expectation of a preprocessing export: the ids of TF-NLP's own layer among it.
+
+  Args:
+    tokenizer: of the export.
+    options: default_seq_length, truncator, num_segments, tokenize_with_offsets, disable_assert.
+    assets: base name -> SHA-256 of the file in its assets, if there is one.
+    directory: where the ids are written.
+  """
+  layer = _tfnlp_layer(tokenizer)
+  path = ''
+  if layer is not None:
+    texts = [*(text for example in reference.SENTENCES for text in example), *_ODD_TEXTS]
+    ids = _merged(layer(texts))
+    path = os.path.join(directory, 'token_ids.npz')
+    reference.save_token_ids(path, texts, ids)
+  return PreprocessingExpectation(
+      reference_file=path,
+      tokenizer=tokenizer.kind,
+      lower_case=tokenizer.lower_case,
+      default_seq_length=options['default_seq_length'],
+      offsets=options['tokenize_with_offsets'],
+      truncator=options['truncator'],
+      num_segments=options['num_segments'],
+      no_assert=options['disable_assert'],
+      special_tokens=tokenizer.special_token_ids(),
+      asset_sha256=dict(assets),
+  )
+
+
+# What tokenizers get wrong: accents, other scripts, unknown words, literal special tokens.
+_ODD_TEXTS = (
+    '', ' \t\n', 'CAFÉ café Cafe\u0301', '中國 and 日本', '[CLS] [MASK] ##ing', 'a\u200bb\u00a0c',
+    'x' * 150, 'naïve—coöperate', '1,234.56 $9', 'Ünïcödé ŁÓDŹ ΑΒΓ абв', '👍🏽 ok', "don't won't")
+
+
+def _tfnlp_layer(tokenizer: Tokenizer) -> Any:
+  """TF-NLP's tokenizer layer with the same flags; None where it has no such tokenizer."""
+  from official.nlp.modeling import layers
+
+  if tokenizer.kind == WORDPIECE and not getattr(tokenizer, 'split_at_unicode_spaces', True):
+    return layers.BertTokenizer(
+        vocab_file=tokenizer.asset_file, lower_case=tokenizer.lower_case)
+  if tokenizer.kind == SENTENCEPIECE:
+    return layers.SentencepieceTokenizer(
+        model_file_path=tokenizer.asset_file, lower_case=tokenizer.lower_case,
+        strip_diacritics=tokenizer.strip_diacritics)  # type: ignore[attr-defined]
+  return None
+
+
+def _input_batches(tokenizer: Tokenizer | None, spec: Any) -> list[reference.Batch]:
+  special = tokenizer.special_token_ids() if tokenizer else {}
+  layer = _tfnlp_layer(tokenizer) if tokenizer else None
+  if layer is None or names.START_OF_SEQUENCE_ID not in special:
+    return reference.random_batches(
+        spec.vocab_size, spec.max_positions or 64, spec.type_vocab_size or 1)
+  token_ids = [_merged(layer(list(example))) for example in reference.SENTENCES]
+  return reference.sentence_batches(
+      token_ids,
+      start_of_sequence_id=special[names.START_OF_SEQUENCE_ID],
+      end_of_segment_id=special[names.END_OF_SEGMENT_ID],
+      padding_id=special[names.PADDING_ID],
+      max_positions=spec.max_positions or 64,
+      type_vocab_size=spec.type_vocab_size or 1)
+
+
+def _merged(ragged: Any) -> list[list[int]]:
+  """Token ids of each text, the words of WordPiece joined."""
+  return (ragged.merge_dims(1, 2) if ragged.ragged_rank == 2 else ragged).to_list()
+
+
+def _without(variables: Sequence[Any], pooler: Any) -> list[Any]:
+  left_out = {id(v) for v in pooler.variables} if pooler is not None else set()
+  return [v for v in variables if id(v) not in left_out]

@@ -1,0 +1,116 @@
+"""Where did an export come from? The record in its `assets.extra/provenance.json`.
+
+Files are named by base name and SHA-256, never by path, and no times stand here: two equal runs
+write equal bytes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import nlp_export
+from nlp_export import files, poolers
+from nlp_export.restored_encoder import RestoredEncoder
+from nlp_export.tokenizers import Tokenizer
+
+SCHEMA_VERSION = 1
+_PACKAGES = ('tensorflow', 'tf-keras', 'tf-models-official', 'tensorflow-text')
+
+
+def versions() -> dict[str, str]:
+  """The packages that made the graph, name to version."""
+  return {'nlp_export': nlp_export.__version__,
+          **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+
+
+def of_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
+  """The tokenizer's entry; the file is read and hashed."""
+  asset = tokenizer.asset_file
+  return {
+      'kind': tokenizer.kind,
+      'asset': files.basename(asset) if asset else None,
+      'sha256': files.sha256(asset) if asset else None,
+      'lower_case': bool(tokenizer.lower_case),
+      'vocab_size': tokenizer.vocab_size,
+      'description': tokenizer.description(),
+  }
+
+
+def of_encoder(
+    export_type: str,
+    restored: RestoredEncoder,
+    *,
+    pooler_name: str,
+    weights: poolers.PoolerWeights | None,
+    tokenizer: Mapping[str, Any],
+    preprocessor: str,
+    input_hashes: Mapping[str, str],
+) -> dict[str, Any]:
+  """The record of an encoder's SavedModel.
+
+  Args:
+    export_type: 'model' or 'model_with_mlm'.
+    restored: the encoder.
+    pooler_name: the reference as written in gin.
+    weights: of the pooler, None for an export without.
+    tokenizer: of `of_tokenizer`.
+    preprocessor: a sentence: which preprocessor belongs to it.
+    input_hashes: SHA-256 of the checkpoint's files, by path.
+  """
+  spec, checkpoint = restored.spec, restored.checkpoint
+  return {
+      'schema_version': SCHEMA_VERSION,
+      'export_type': export_type,
+      'title': f'{checkpoint.name}, {export_type}, pooler {pooler_name}',
+      'made_by': versions(),
+      'encoder': {
+          **spec.to_json(),
+          **{name: getattr(spec, name) for name in (
+              'hidden_size', 'num_layers', 'num_attention_heads', 'vocab_size', 'max_positions',
+              'type_vocab_size', 'embedding_size', 'hidden_activation', 'dropout_rate')},
+      },
+      'checkpoint': {
+          'name': checkpoint.name,
+          'format': checkpoint.format,
+          'items': dict(restored.item_names),
+          'files': {files.basename(path): input_hashes[path] for path in checkpoint.files},
+      },
+      'pooler': {
+          'name': pooler_name,
+          'origin': poolers.NO_POOLER if weights is None else weights.origin,
+          'arguments': {} if weights is None else dict(weights.arguments),
+          'has_pooled_output': weights is not None,
+      },
+      'mlm_activation': restored.mlm_activation,
+      'tokenizer': dict(tokenizer),
+      'preprocessor': preprocessor,
+      'variables': {'trainable': sum(v.shape.num_elements()
+                                     for v in restored.network.trainable_variables)},
+  }
+
+
+def of_preprocessing(
+    *,
+    tokenizer: Mapping[str, Any],
+    options: Mapping[str, Any],
+    belongs_to: str,
+) -> dict[str, Any]:
+  """The record of a preprocessing SavedModel.
+
+  Args:
+    tokenizer: of `of_tokenizer`.
+    options: default_seq_length, truncator, num_segments, tokenize_with_offsets, disable_assert.
+    belongs_to: a sentence: which encoders it feeds.
+  """
+  name = tokenizer['asset'] or tokenizer['kind']
+  return {
+      'schema_version': SCHEMA_VERSION,
+      'export_type': 'preprocessing',
+      'title': f'Preprocessing with {name}',
+      'made_by': versions(),
+      'tokenizer': dict(tokenizer),
+      'preprocessing': dict(options),
+      'belongs_to': belongs_to,
+  }

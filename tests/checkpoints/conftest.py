@@ -1,0 +1,74 @@
+"""Pretrainers and their checkpoints in every form, made once a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from tests.checkpoints import written
+
+
+@pytest.fixture(scope='session')
+def sources():
+  """A function: encoder type -> the pretrainer whose weights lie in the checkpoints."""
+  made: dict[str, Any] = {}
+
+  def get(kind: str) -> Any:
+    if kind not in made:
+      made[kind] = tiny.build_pretrainer(tiny.Size(type=kind, seed=1))
+    return made[kind]
+
+  return get
+
+
+@pytest.fixture(scope='session')
+def _targets():
+  return {}
+
+
+@pytest.fixture
+def target(_targets):
+  """A function: encoder type -> a pretrainer with other weights, to restore into."""
+
+  def get(kind: str) -> Any:
+    if kind not in _targets:
+      _targets[kind] = tiny.build_pretrainer(tiny.Size(type=kind), head=None)
+    tiny.draw_weights(_targets[kind], seed=99)
+    return _targets[kind]
+
+  return get
+
+
+@pytest.fixture(scope='session')
+def form(sources, tmp_path_factory):
+  """A function: encoder type, form of `written.FORMS` -> prefix."""
+  made: dict[tuple[str, str], str] = {}
+  directory = tmp_path_factory.mktemp('forms')
+
+  def get(kind: str, name: str) -> str:
+    if (kind, name) not in made:
+      prefix = directory / f'{kind}-{name.replace("=", "_")}.ckpt'
+      made[kind, name] = written.FORMS[name](sources(kind), prefix)
+    return made[kind, name]
+
+  return get
+
+
+@pytest.fixture
+def outputs():
+  """A function: pretrainer, whether with the masked LM head -> its outputs as one list of arrays."""
+  import numpy as np
+  import tensorflow as tf
+
+  def get(pretrainer: Any, with_mlm: bool = True) -> list[Any]:
+    inputs = tiny.encoder_inputs()
+    network = pretrainer.encoder_network(inputs)
+    found = [network['sequence_output'], network['pooled_output']]
+    if with_mlm:
+      positions = np.array([[1, 0], [2, 3], [0, 0]], np.int32)
+      found.append(pretrainer.masked_lm(found[0], masked_positions=tf.constant(positions)))
+    return [x.numpy() for x in found]
+
+  return get
