@@ -198,7 +198,7 @@ def _short_rules(text: str) -> str:
 def _without_paths(text: str) -> str:
   tokens = []
   for token in tokenize.generate_tokens(io.StringIO(text).readline):
-    value = gin.parse_value(token.string) if token.type == tokenize.STRING else ''
+    value = ast.literal_eval(token.string) if token.type == tokenize.STRING else ''
     if '/' in value and not value.startswith(('http://', 'https://')):
       base = value.rstrip('/').rpartition('/')[2]
       tokens.append((token.start, token.end, repr(base)))

@@ -31,7 +31,7 @@ def problems(bindings: Bindings) -> list[str]:
     value = _resolved(binding.value, bindings, ())
     hint = _hint(selector, parameter)
     if not fits(value, hint):
-      source = f' = {gin_config_text(binding.value)}' if is_macro(binding.value) else ''
+      source = f' = {binding.value!r}' if is_macro(binding.value) else ''
       lines.append(
           f'{binding.where}: {gin_names.shown(binding.key)}{source} is {_shown(value)}, and has to '
           f'be {_hint_text(hint)}.{_cure(value, hint, binding, bindings)}')
@@ -116,16 +116,15 @@ def _hint(selector: str, parameter: str) -> Any:
     return UNKNOWN
 
 
-def gin_config_text(value: Any) -> str:
-  """A value as gin writes it."""
-  return repr(value)
-
-
 def _shown(value: Any) -> str:
-  selector = gin_names.selector_of(value) if callable(value) else None
   if callable(value):
-    return f'the part @{gin_names.short(selector) if selector else value.__name__} itself'
+    return f'the part {_reference_text(value)} itself'
   return f'{value!r} ({type(value).__name__})' if value is not None else 'None'
+
+
+def _reference_text(part: Any) -> str:
+  selector = getattr(part, 'gin_reference', None) or gin_names.selector_of(part)
+  return f'@{gin_names.short(selector or part.__name__)}'
 
 
 def _hint_text(hint: Any) -> str:
@@ -141,6 +140,8 @@ def _cure(value: Any, hint: Any, binding: Any, bindings: Bindings) -> str:
     name = '/'.join(binding.value.scopes)
   if isinstance(value, str) and fits([value], hint):
     return f' Write {name} = ({value!r},)'
+  if callable(value) and fits([value], hint):
+    return f' Write {name} = ({_reference_text(value)},)'
   if isinstance(value, int | float) and fits(str(value), hint):
     return f' Write {name} = {str(value)!r}; after --set: {name}="{str(value)!r}"'
   if callable(value):

@@ -337,7 +337,7 @@ def test_an_open_value_of_a_part_that_is_not_used_is_nothing(lab):
     ('TASKS=cola', "has to be tuple[str, ...]. Write TASKS = ('cola',)"),
     ('TASKS=(1,)', 'is (1,) (tuple), and has to be tuple[str, ...]. Give TASKS another value.'),
     ('CHECKPOINT=1000', '''Write CHECKPOINT = '1000'; after --set: CHECKPOINT="'1000'"'''),
-    ('NOISES=@noises.noise', 'has to be tuple[Callable, ...]. Give NOISES another value.'),
+    ('NOISES=@noises.noise', 'has to be tuple[Callable, ...]. Write NOISES = (@noises.noise,)'),
     ('study.rate=fast', "is 'fast' (str), and has to be float. Give study.rate another value."),
     ('study.size=@sizes.size', 'With parentheses, study.size = @...() is what the part returns.'),
     ('small/noises.noise.stddev=big', 'has to be float. Give small/noises.noise.stddev another '

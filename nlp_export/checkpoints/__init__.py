@@ -8,6 +8,7 @@ Importing this costs no TensorFlow; opening and restoring do.
 
 from nlp_export.checkpoints.checkpoint import Checkpoint
 from nlp_export.checkpoints.formats import FoundCheckpoint, find_checkpoint, open_checkpoint
+from nlp_export.checkpoints.packaged import from_package
 from nlp_export.checkpoints.report import RestoreReport
 from nlp_export.checkpoints.restore import ENCODER_POOLER, RestoreError, compare, restore
 
@@ -19,6 +20,7 @@ __all__ = [
     'RestoreReport',
     'compare',
     'find_checkpoint',
+    'from_package',
     'open_checkpoint',
     'restore',
 ]

@@ -58,8 +58,9 @@ def run_flow(tmp_path_factory):
   def run(script: str, paths: dict[str, str]) -> Answers:
     scratch = tmp_path_factory.mktemp(script)
     environment = {**os.environ, 'TF_USE_LEGACY_KERAS': '1', 'PYTHONDONTWRITEBYTECODE': '1'}
+    arguments = json.dumps({**paths, 'scratch': str(scratch)})
     done = subprocess.run(
-        [sys.executable, str(HERE / f'{script}.py'), json.dumps({**paths, 'scratch': str(scratch)})],
+        [sys.executable, str(HERE / f'{script}.py'), arguments],
         cwd=scratch,  # Not the checkout: nothing of the project can be imported.
         env=environment,
         capture_output=True,

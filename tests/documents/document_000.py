@@ -102,7 +102,7 @@ def fine_tuning(paths):
       tf.keras.optimizers.Adam(3e-3), tf.keras.losses.BinaryCrossentropy(from_logits=True)
   )
   before = [w.numpy() for w in encoder.trainable_weights]
-  history = model.fit(tf.constant(texts), labels, batch_size=16, epochs=8, verbose=0)
+  history = model.fit(tf.constant(texts), labels, batch_size=16, epochs=6, verbose=0)
   return {
       'losses': history.history['loss'],
       'weights': len(before),

@@ -24,13 +24,14 @@ def loaded_under_a_scope(paths):
   with strategy.scope():
     encoder = hub.load(paths['model'])
   plain = hub.load(paths['model'])
-  outputs = strategy.run(lambda: encoder(INPUTS)['pooled_output'])
+  run = strategy.run(lambda: encoder(INPUTS)['pooled_output'])
+  outputs = strategy.experimental_local_results(run)
   expected = plain(INPUTS)['pooled_output']
   return {
       'types': sorted({type(v).__name__ for v in encoder.trainable_variables}),
       'types_without': sorted({type(v).__name__ for v in plain.trainable_variables}),
       'replicas': strategy.num_replicas_in_sync,
-      'difference': max(np.abs(x - expected).max() for x in strategy.experimental_local_results(outputs)),
+      'difference': max(np.abs(x - expected).max() for x in outputs),
   }
 
 
@@ -38,7 +39,8 @@ def trained_with_dropout(paths):
   strategy = two_replicas()
   with strategy.scope():
     inputs = {name: tf.keras.layers.Input((5,), dtype=tf.int32, name=name) for name in KEYS}
-    layer = hub.KerasLayer(paths['model'], trainable=True, output_key='pooled_output')
+    encoder = hub.load(paths['model'])
+    layer = hub.KerasLayer(encoder, trainable=True, output_key='pooled_output')
     model = tf.keras.Model(inputs, tf.keras.layers.Dense(1)(layer(inputs)))
     model.compile(tf.keras.optimizers.Adam(1e-2), 'mse')
   before = [w.numpy() for w in layer.trainable_weights]
@@ -48,6 +50,7 @@ def trained_with_dropout(paths):
       'weights': len(before),
       'changed': flow.changed(before, layer.trainable_weights),
       'losses': history.history['loss'],
+      'dropout_state': encoder.dropout_state.numpy(),
       'replicas_differ': max(np.abs(a - b).max() for a, b in replicas),
   }
 

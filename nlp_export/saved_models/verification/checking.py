@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -21,12 +22,13 @@ from nlp_export.saved_models.verification.subject import (
 Answers = Mapping[str, CheckResult]
 
 
-def load(job: Job, path: str, isolation: str = '', partner: Subject | None = None) -> Subject:
+def load(job: Job, path: str, isolation: str = '', partner: Subject | None = None,
+         memory: dict[Any, Any] | None = None) -> Subject:
   """Loads a SavedModel from a local directory; errors of TensorFlow pass through."""
   obj = tf.saved_model.load(path)
   maker = {Kind.ENCODER: EncoderSubject,
            Kind.PREPROCESSING: PreprocessingSubject}.get(kind_of(obj), Subject)
-  return maker(job, obj, path, isolation, partner)
+  return maker(job, obj, path, isolation, partner, memory)
 
 
 def run_checks(subject: Subject, known: Answers | None = None) -> VerificationReport:

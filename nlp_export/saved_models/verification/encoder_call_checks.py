@@ -27,16 +27,19 @@ def zeros(batch: int, seq_length: int) -> dict[str, np.ndarray]:
   return inputs
 
 
+# Threads may sum in another order from one call to the next.
+REPEAT_TOLERANCE = 1e-6
+
+
 @check('encoder.inputs', 12, level=Level.MUST, kinds=_ENCODER)
 def inputs(subject: EncoderSubject) -> Passed:
   """It takes a dict of three int32 [batch, seq_length], batch 0 and seq_length 1 among them."""
   shapes = [(1, 1), (2, 8), (0, 8)]
   for shape in shapes:
     try:
-      outputs = subject.call(zeros(*shape))
+      found = subject.call(zeros(*shape))[names.SEQUENCE_OUTPUT].shape[:1]
     except Exception as error:
       raise Failed(f'the call with int32 {list(shape)} failed: {first_line(error)}') from error
-    found = outputs[names.SEQUENCE_OUTPUT].shape[:1]
     if found != shape[:1]:
       raise Failed(f'input {list(shape)} gave sequence_output of batch {found[0]}')
   return Passed(len(shapes))
@@ -45,14 +48,17 @@ def inputs(subject: EncoderSubject) -> Passed:
 @check('encoder.plain_inputs', 13, level=Level.REF, kinds=_ENCODER)
 def plain_inputs(subject: EncoderSubject) -> Passed:
   """The order of keys does not matter; NumPy int32 and nested lists are taken as well."""
-  given, expected = subject.probe
-  reversed_lists = {name: given[name].tolist() for name in reversed(names.ENCODER_INPUTS)}
-  reversed_lists[names.INPUT_MASK] = given[names.INPUT_MASK]
-  found = as_numpy(subject.obj(reversed_lists))
-  difference = max_difference(found[names.SEQUENCE_OUTPUT], expected[names.SEQUENCE_OUTPUT])
-  if difference > 0:
-    raise Failed('lists in another order of keys gave other outputs', difference, 0.0)
-  return Passed(difference, 0.0)
+  expected = subject.probe[1][names.SEQUENCE_OUTPUT]
+  difference = max_difference(subject.direct[names.SEQUENCE_OUTPUT], expected)
+  if difference > REPEAT_TOLERANCE:
+    raise Failed('NumPy arrays in another order of keys gave other outputs', difference,
+                 REPEAT_TOLERANCE)
+  lists = {name: value.tolist() for name, value in zeros(2, 3).items()}
+  try:
+    tf.function(lambda: subject.obj(lists), autograph=False).get_concrete_function()
+  except Exception as error:
+    raise Failed(f'nested lists are refused: {first_line(error)}') from error
+  return Passed(difference, REPEAT_TOLERANCE)
 
 
 def _accepts(call: Callable[[], Any]) -> bool:
@@ -154,7 +160,7 @@ def traces(subject: EncoderSubject) -> Passed:
   if sorted(map(str, found)) != ['False', 'True']:
     raise Failed(f'the traces have training={found}', len(found))
   try:
-    subject.obj(as_tensors(zeros(1, 4)), training=True)
+    subject.call(zeros(1, 4), training=True)
   except Exception as error:
     raise Failed(f'training=True is refused: {first_line(error)}') from error
   return Passed(len(found))
@@ -162,16 +168,16 @@ def traces(subject: EncoderSubject) -> Passed:
 
 @check('encoder.inference_repeats', 26, level=Level.MUST, kinds=_ENCODER)
 def inference_repeats(subject: EncoderSubject) -> Passed:
-  """Without `training`, and with training=False, every call gives the same bytes."""
-  given, expected = subject.probe
-  for kwargs in ({}, {'training': False}):
-    found = subject.call(given, **kwargs)
+  """Without `training`, and with training=False, every call gives the same."""
+  given, expected = subject.probe  # With training=False.
+  worst = 0.0
+  for how, found in (('a call without training', subject.direct),
+                     ('the same call again', subject.call(given))):
     for name in (names.SEQUENCE_OUTPUT, names.DEFAULT):
-      difference = max_difference(found[name], expected[name])
-      if difference > 0:
-        how = 'training=False' if kwargs else 'the same call'
-        raise Failed(f'{how} gave another {name}', difference, 0.0)
-  return Passed(0.0, 0.0)
+      worst = max(worst, max_difference(found[name], expected[name]))
+      if worst > REPEAT_TOLERANCE:
+        raise Failed(f'{how} gave another {name}', worst, REPEAT_TOLERANCE)
+  return Passed(worst, REPEAT_TOLERANCE)
 
 
 @check('encoder.dropout', 27, 28, level=Level.REF, kinds=_ENCODER)
@@ -239,6 +245,10 @@ def xla(subject: EncoderSubject) -> Passed:
   layers = subject.num_layers or 0
   if layers > XLA_MAX_LAYERS:
     raise NotRun(f'compiling {layers} layers takes too long; done up to {XLA_MAX_LAYERS} layers')
+  # Two graphs of the same ops, as those of an encoder with and without .mlm, compile alike.
+  key = ('xla', tuple(sorted((subject.ops(training=False) or {}).items())))
+  if key in subject.memory:
+    return subject.memory[key]
   given = {k: v[:, :4] for k, v in subject.probe[0].items()}
   compiled = tf.function(lambda x: subject.obj(x)[names.SEQUENCE_OUTPUT], jit_compile=True,
                          autograph=False)
@@ -249,4 +259,5 @@ def xla(subject: EncoderSubject) -> Passed:
   difference = max_difference(found, subject.call(given)[names.SEQUENCE_OUTPUT])
   if difference > 1e-4:
     raise Failed('compiled by XLA, sequence_output differs', difference, 1e-4)
-  return Passed(difference, 1e-4)
+  subject.memory[key] = Passed(difference, 1e-4)
+  return subject.memory[key]

@@ -98,7 +98,7 @@ def gradients(subject: EncoderSubject) -> Passed:
 
   def trace() -> None:
     with tf.GradientTape() as tape:
-      outputs = subject.obj(given, training=True)
+      outputs = subject.obj(given)
       loss = tf.reduce_sum(outputs[names.SEQUENCE_OUTPUT]**2) + tf.reduce_sum(
           outputs[names.DEFAULT]**2)
     found = tape.gradient(loss, subject.trainable)

@@ -6,6 +6,7 @@ it is makes the same call itself and fails.
 
 from __future__ import annotations
 
+import collections
 import functools
 import os
 import re
@@ -81,16 +82,18 @@ class Subject:
     kind: its type.
     isolation: '' if the process is as it must be, else what is wrong with it (the worker's word).
     partner: the Subject of the encoder that belongs to this preprocessing, or None.
+    memory: what checks remember for the other SavedModels of the same process.
   """
 
   def __init__(self, job: Job, obj: Any, path: str, isolation: str = '',
-               partner: Subject | None = None):
+               partner: Subject | None = None, memory: dict[Any, Any] | None = None):
     self.job = job
     self.obj = obj
     self.path = path
     self.kind = kind_of(obj)
     self.isolation = isolation
     self.partner = partner
+    self.memory = {} if memory is None else memory
 
   @property
   def told(self) -> Any:
@@ -119,14 +122,26 @@ class EncoderSubject(Subject):
     self.variables = list(getattr(self.obj, 'variables', ()))
     self.mlm = getattr(self.obj, names.MLM, None)
 
-  def call(self, inputs: dict[str, np.ndarray], **kwargs: Any) -> dict[str, Any]:
+  def call(self, inputs: dict[str, np.ndarray], training: bool = False) -> dict[str, Any]:
     """The root's outputs as NumPy arrays (`encoder_outputs` a list of them)."""
-    return as_numpy(self.obj(as_tensors(inputs), **kwargs))
+    return as_numpy(self._function(self.obj, training, tuple(inputs))(as_tensors(inputs)))
 
-  def call_mlm(self, inputs: dict[str, np.ndarray], **kwargs: Any) -> dict[str, Any]:
+  def call_mlm(self, inputs: dict[str, np.ndarray], training: bool = False) -> dict[str, Any]:
     """The outputs of `.mlm` as NumPy arrays."""
-    assert self.mlm is not None
-    return as_numpy(self.mlm(as_tensors(inputs), **kwargs))
+    return as_numpy(self._function(self.mlm, training, tuple(inputs))(as_tensors(inputs)))
+
+  def _function(self, obj: Any, training: bool, keys: tuple[str, ...]) -> Any:
+    """A tf.function around a call, for every shape.
+
+    Called directly, a loaded object is traced and its whole graph optimised anew for each shape.
+    """
+    cache = self.__dict__.setdefault('_functions', {})
+    key = (id(obj), training, *sorted(keys))
+    if key not in cache:
+      spec = {name: tf.TensorSpec([None, None], tf.int32) for name in keys}
+      cache[key] = tf.function(lambda x: obj(x, training=training), input_signature=[spec],
+                               autograph=False)
+    return cache[key]
 
   def named(self, pattern: str) -> tf.Variable | None:
     """The first trainable variable whose name matches a regular expression, or None."""
@@ -170,10 +185,21 @@ class EncoderSubject(Subject):
   @property
   def draws_random_numbers(self) -> bool | None:
     """Whether a trace of the call for training holds a random op; None if there is no such trace."""
+    ops = self.ops(training=True)
+    return None if ops is None else any(_RANDOM_OP.search(op) for op in ops)
+
+  def ops(self, training: bool) -> collections.Counter[str] | None:
+    """How often each op stands in a trace of the call; None if there is no such trace."""
     for function in concrete_functions(self.obj):
-      if _training_of(function) is True:
-        return any(_RANDOM_OP.search(op) for op in _ops_below(function.graph.as_graph_def()))
+      if _training_of(function) is training:
+        return _ops_below(function.graph.as_graph_def())
     return None
+
+  @shared
+  def direct(self) -> dict[str, Any]:
+    """Calling the encoder, without `training`, on a dict of NumPy arrays in reverse order."""
+    inputs, _ = self.probe
+    return as_numpy(self.obj({name: inputs[name] for name in reversed(names.ENCODER_INPUTS)}))
 
   @shared
   def sentence_outputs(self) -> list[tuple[reference.Batch, dict[str, Any]]]:
@@ -220,14 +246,16 @@ class EncoderSubject(Subject):
 _RANDOM_OP = re.compile(r'Random|Multinomial|Bernoulli')
 
 
-def _ops_below(graph_def: Any) -> set[str]:
-  """The ops of a graph and of every function that it, or a function in it, calls."""
+def _ops_below(graph_def: Any) -> collections.Counter[str]:
+  """The ops of a graph and of every function that it, or a function in it, calls; each once."""
   library = {f.signature.name: f.node_def for f in graph_def.library.function}
-  ops, seen, to_visit = set(), set(), [graph_def.node]
+  ops: collections.Counter[str] = collections.Counter()
+  seen, to_visit = set(), [graph_def.node]
   while to_visit:
     for node in to_visit.pop():
-      ops.add(node.op)
       called = [node.op, *(a.func.name for a in node.attr.values() if a.HasField('func'))]
+      if node.op not in library:
+        ops[node.op] += 1
       for name in called:
         if name in library and name not in seen:
           seen.add(name)

@@ -55,13 +55,14 @@ def run(work: dict[str, Any]) -> list[dict[str, Any]]:
 
   answers: dict[str, Any] = {}
   encoders: dict[str, Any] = {}
+  memory: dict[Any, Any] = {}
   done = []
   for entry in work['jobs']:
     job, path = Job.from_json(entry['job']), entry['moved_path']
     partner = encoders.get(job.encoder)
     try:
       graph = files.sha256(os.path.join(path, 'saved_model.pb'))
-      subject = checking.load(job, path, isolation_fault(), partner)
+      subject = checking.load(job, path, isolation_fault(), partner, memory)
     except Exception as error:
       report = checking.not_loadable(job, error)
     else:
