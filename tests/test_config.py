@@ -290,7 +290,7 @@ def test_open_values_are_listed_at_once_with_where_to_set_them(lab):
   lines = refusal(['study.gin', 'more.gin']).splitlines()
   assert lines[0] == ('5 values are still open. Add to the command, or bind in a gin file:')
   assert lines[1:] == [
-      '  --set SEED=...   (open in study.gin:8)',
+      '  --set SEED=...   (open in study.gin:9)',
       '  --set EXTRA=...',
       '  --set sizes.size.rows=...',
       '  --set CHECKPOINT=...   (perhaps: it depends on what is asked for)',

@@ -58,7 +58,7 @@ def test_a_run_leaves_its_record(lab):
   assert all(step['seconds'] >= 0 for step in found['steps'])
   assert found['versions']['gin-config'].startswith('0.')
   assert found['recorded'] == {'values': [[3, 0, 0.02], [3, 0, 0.01]]}
-  assert 'noises.noise.stddev = 0.02' in (
+  assert '\nnoise.stddev = 0.02\n' in (
       lab / 'out' / 'study' / 'operative_config.gin').read_text()  # A default that was used.
   assert 'make noise: 0.' in (lab / 'out' / 'study' / 'log.txt').read_text()
 

@@ -104,6 +104,7 @@ class RestoreReport:
     unused: what the checkpoint holds besides.
     unexplained: readable names of `unused.unexplained`, grouped by layer.
     layers: number of Transformer layers in the checkpoint and in the encoder, None if not told.
+    shares_layers: whether one layer stands for all (ALBERT) in the checkpoint and in the encoder.
     notes: how the path was understood.
   """
 
@@ -117,6 +118,7 @@ class RestoreReport:
   unused: Unused = field(default_factory=Unused)
   unexplained: list[str] = field(default_factory=list)
   layers: tuple[int | None, int | None] = (None, None)
+  shares_layers: tuple[bool, bool] = (False, False)
   notes: tuple[str, ...] = ()
 
   @property
@@ -152,6 +154,8 @@ class RestoreReport:
     """What stands against a restore, the cause before its consequences."""
     lines = self._layer_lines()
     lines += _shape_lines(self.shape_differences)
+    if self.shares_layers[0] != self.shares_layers[1]:
+      return lines  # Another network: what else differs follows from that.
     layers_differ = bool(lines) and self.layers[0] != self.layers[1]
     missing = [m for m in self.missing if not (layers_differ and _beyond(m.role, self.layers[0]))]
     unexplained = self.unexplained
@@ -169,6 +173,9 @@ class RestoreReport:
 
   def _layer_lines(self) -> list[str]:
     stored, built = self.layers
+    if self.shares_layers[0] != self.shares_layers[1]:
+      kinds = ['albert' if shared else 'bert' for shared in self.shares_layers]
+      return ['encoder type: checkpoint {}, config {}: another type?'.format(*kinds)]
     if stored is None or built is None or stored == built:
       return []
     return [f'layers: checkpoint {stored}, config {built}: another num_layers?']

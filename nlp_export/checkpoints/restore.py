@@ -126,7 +126,11 @@ def _compare(
            report.unused.unexplained}
   for found in all_found:
     _classify(found, without, spare, report)
-  report.layers = (_stored_layers(checkpoint), _built_layers(all_found))
+  stored = [tensor.role for tensor in checkpoint.tensors_of(names.ENCODER)]
+  built = [found.role for found in all_found if found.item == names.ENCODER]
+  report.layers = (_layers(stored), _layers(built))
+  if stored and built:
+    report.shares_layers = (_shares_layers(stored), _shares_layers(built))
   return all_found, report
 
 
@@ -209,14 +213,12 @@ def _classify(
     report.matched.append(Match(found.item, name, tensor.key, found.shape, cast))
 
 
-def _stored_layers(checkpoint: Checkpoint) -> int | None:
-  roles = [t.role for t in checkpoint.tensors_of(names.ENCODER)]
+def _layers(roles: list[readable.Role | None]) -> int | None:
   return max((r.layer + 1 for r in roles if r and r.layer is not None), default=None)
 
 
-def _built_layers(found: list[_Variable]) -> int | None:
-  roles = [f.role for f in found if f.item == names.ENCODER]
-  return max((r.layer + 1 for r in roles if r and r.layer is not None), default=None)
+def _shares_layers(roles: list[readable.Role | None]) -> bool:
+  return any(role is not None and role.shared for role in roles)
 
 
 def _message(checkpoint: Checkpoint, report: RestoreReport) -> str:

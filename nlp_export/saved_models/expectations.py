@@ -38,6 +38,10 @@ class EncoderExpectations:
     self._directory = directory
     spec = restored.spec
     self._batches = _input_batches(tokenizer, spec)
+    # As graphs, traced once for all poolers: the operations are then grouped as in the exports,
+    # and what is compared is the weights and not the rounding of another order of additions.
+    self._encoder = _as_graph(restored.network, names.ENCODER_INPUTS)
+    self._mlm = restored.pretrainer and _as_graph(restored.pretrainer, names.MLM_INPUTS)
     body = _without(restored.network.trainable_variables, restored.pooler)
     self._described = dict(zip(map(id, body), reference.describe_variables(body), strict=True))
     if restored.masked_lm is not None:
@@ -54,8 +58,8 @@ class EncoderExpectations:
       with_mlm: whether the export has `.mlm`.
     """
     restored = self._restored
-    mlm = restored.pretrainer if with_mlm else None
-    batches = reference.with_outputs(self._batches, restored.network, mlm)
+    batches = reference.with_outputs(
+        self._batches, self._encoder, self._mlm if with_mlm else None)
     if weights is None:
       for batch in batches:
         batch.outputs.pop(names.POOLED_OUTPUT, None)
@@ -161,6 +165,14 @@ def _input_batches(tokenizer: Tokenizer | None, spec: Any) -> list[reference.Bat
       padding_id=special[names.PADDING_ID],
       max_positions=spec.max_positions or 64,
       type_vocab_size=spec.type_vocab_size or 1)
+
+
+def _as_graph(network: Any, input_names: Sequence[str]) -> Any:
+  import tensorflow as tf
+
+  specs = {name: tf.TensorSpec([None, None], tf.int32) for name in input_names}
+  return tf.function(lambda inputs: network(inputs, training=False), input_signature=[specs],
+                     autograph=False)
 
 
 def _merged(ragged: Any) -> list[list[int]]:

@@ -5,7 +5,9 @@ A model card `README.md`, made from the provenance record and the verification's
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jinja2
 
@@ -35,12 +37,24 @@ def render(provenance: Mapping[str, Any], verification: Mapping[str, Any]) -> st
   Returns:
     The text of README.md, ending in a newline.
   """
-  checks = verification['checks']
   template = _ENVIRONMENT.get_template(_TEMPLATES[provenance['export_type']])
   return template.render(
       **provenance,
       with_mlm=provenance['export_type'] == names.MODEL_WITH_MLM,
-      checks_passed=sum(1 for check in checks if check['passed']),
-      checks_total=len(checks),
-      tolerance=max((check['tolerance'] or 0 for check in checks), default=0),
+      verified=_verified(verification['checks']),
   )
+
+
+def _verified(checks: Sequence[Mapping[str, Any]]) -> str:
+  """The verification in a sentence or two."""
+  counts = Counter(check['status'] for check in checks)
+  sentence = f'{counts.pop("passed")} checks passed'
+  if counts:
+    sentence += ' (' + ', '.join(
+        f'{n} {status.replace("_", " ")}' for status, n in sorted(counts.items())) + ')'
+  sentence += ', in a fresh process, from a moved path.'
+  source = next((c for c in checks if c['name'] == 'encoder.equals_source'), None)
+  if source is not None and source['status'] == 'passed':
+    sentence += (f' Outputs equal those of the encoder that was restored, on real sentences, '
+                 f'to {source["tolerance"]:.0e}.')
+  return sentence

@@ -63,38 +63,43 @@ class Packing:
     budget = tf.cast(tf.maximum(seq_length - count - 1, 0), tf.int64)
     kept = self._kept(lengths, budget)
 
-    # The tokens of all segments in a row, then [CLS] and [SEP]; an index lists what goes where.
-    tokens = tf.concat([*(values for values, _ in segments), [self.start_id, self.end_id]], 0)
+    # The tokens of all segments in a row, then [CLS] and a [SEP] for each segment, beside the
+    # numbers of their segments; an index lists what goes where.
     sizes = [tf.size(values, tf.int64) for values, _ in segments]
+    tokens = tf.concat([*(values for values, _ in segments),
+                        [self.start_id] + [self.end_id] * count], 0)
     start_at = tf.add_n(sizes)
-    end_at = start_at + 1
-    first = segments[0][1][:-1]
-    begins, ends = [tf.fill(tf.shape(first), start_at)], [tf.fill(tf.shape(first), end_at)]
+    rows = tf.shape(lengths)[:1]
+    begins, ends = [tf.fill(rows, start_at)], [tf.fill(rows, start_at + 1)]
     before = tf.constant(0, tf.int64)
     for i, (_, splits) in enumerate(segments):
       begin = splits[:-1] + before
-      begins += [begin, tf.fill(tf.shape(first), end_at)]
-      ends += [begin + kept[:, i], tf.fill(tf.shape(first), end_at + 1)]
+      end_at = start_at + 1 + i
+      begins += [begin, tf.fill(rows, end_at)]
+      ends += [begin + kept[:, i], tf.fill(rows, end_at + 1)]
       before += sizes[i]
     splits, index = tf.raw_ops.RaggedRange(
         starts=tf.reshape(tf.stack(begins, 1), [-1]), limits=tf.reshape(tf.stack(ends, 1), [-1]),
         deltas=tf.constant(1, tf.int64))
-    word_ids = tf.raw_ops.RaggedTensorToTensor(
-        shape=tf.stack([tf.shape(first)[0], seq_length]), values=tf.gather(tokens, index),
-        default_value=self.padding_id, row_partition_tensors=[splits[::2 * count + 1]],
-        row_partition_types=['ROW_SPLITS'])
+    splits = splits[::2 * count + 1]
+    shape = tf.stack([rows[0], seq_length])
 
-    # Where each segment and its [SEP] end, [CLS] counted with the first.
-    limits = tf.cast(tf.cumsum(kept + 1, axis=1) + 1, tf.int32)[:, None, :]
-    position = tf.range(seq_length)[None, :]
-    mask = tf.cast(position < limits[:, :, -1], tf.int32)
-    type_ids = tf.zeros_like(mask)
-    for i in range(count - 1):
-      type_ids += tf.cast(position >= limits[:, :, i], tf.int32)
+    def laid_out(values: tf.Tensor, default_value: int) -> tf.Tensor:
+      return tf.raw_ops.RaggedTensorToTensor(
+          shape=shape, values=values, default_value=default_value,
+          row_partition_tensors=[splits], row_partition_types=['ROW_SPLITS'])
+
+    # Three times the same op: comparing positions with lengths takes several times as long.
+    mask = laid_out(tf.ones_like(index, tf.int32), 0)
+    if count > 1:
+      numbers = tf.concat([*(tf.fill([sizes[i]], i) for i in range(count)), [0, *range(count)]], 0)
+      type_ids = laid_out(tf.gather(numbers, index), 0)
+    else:
+      type_ids = tf.zeros_like(mask)
     return {
-        names.INPUT_WORD_IDS: word_ids,
+        names.INPUT_WORD_IDS: laid_out(tf.gather(tokens, index), self.padding_id),
         names.INPUT_MASK: mask,
-        names.INPUT_TYPE_IDS: type_ids * mask if count > 1 else type_ids,
+        names.INPUT_TYPE_IDS: type_ids,
     }
 
   def _kept(self, lengths: tf.Tensor, budget: tf.Tensor) -> tf.Tensor:

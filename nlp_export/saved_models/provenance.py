@@ -63,7 +63,8 @@ def of_encoder(
   return {
       'schema_version': SCHEMA_VERSION,
       'export_type': export_type,
-      'title': f'{checkpoint.name}, {export_type}, pooler {pooler_name}',
+      'title': f'{spec.type}_L-{spec.num_layers}_H-{spec.hidden_size}_A-{spec.num_attention_heads}'
+               f' from {checkpoint.name}, pooler {pooler_name}',
       'made_by': versions(),
       'encoder': {
           **spec.to_json(),

@@ -10,9 +10,8 @@ either way. Where the vocabulary has such a code point, it keeps a stand-in of i
 from __future__ import annotations
 
 import dataclasses
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 # Spaces (Unicode Z*) that are no spaces to the classic tokenizer. Case folding (NFKC) turns most of
 # them into ASCII spaces, so fewer are left when lower-casing.
@@ -23,6 +22,8 @@ SPACES_CASED = '\u00a0\u1680' + ''.join(map(chr, range(0x2000, 0x200b))) + (
 NEW_PUNCTUATION = (
     '\u1b4e\u1b4f\u1b7f\U00010d6e\U000113d4\U000113d5\U000113d7\U000113d8\U00011be1\U00016d6d'
     '\U00016d6e\U00016d6f\U0001e5ff')
+
+_NEVER_IN_WORDS = frozenset(' \t\n\v\f\r\x1c\x1d\x1e\x1f\x85')
 
 # Code points that are parts of words to both, as ranges by the number of their UTF-8 bytes:
 # unassigned ones (no private use has two bytes), private use, private use.
@@ -35,17 +36,34 @@ class Replacements:
   """What to replace before the fast tokenizer.
 
   Attributes:
-    in_text: (characters, replacement) in order: any of the characters becomes the replacement,
-      which has as many UTF-8 bytes, so that offsets stay true.
-    in_vocabulary: character to replacement, for the tokens of the vocabulary.
+    meaningless: characters that the vocabulary does not have: any of them may become any other.
+    stand_ins: character of the vocabulary to the one that stands for it.
+    free: for each number of UTF-8 bytes a character that is left over.
   """
 
-  in_text: tuple[tuple[str, str], ...]
-  in_vocabulary: dict[str, str]
+  meaningless: frozenset[str]
+  stand_ins: Mapping[str, str]
+  free: Mapping[int, str]
 
   def token(self, token: str) -> str:
     """A token of the vocabulary as the fast tokenizer is to know it."""
-    return token.translate({ord(k): v for k, v in self.in_vocabulary.items()})
+    return token.translate({ord(k): v for k, v in self.stand_ins.items()})
+
+  def in_text(self, keep_bytes: bool) -> list[tuple[str, str]]:
+    """(regular expression, replacement), to be applied to text in this order.
+
+    Args:
+      keep_bytes: whether replacements have as many bytes as what they replace, for offsets. (If
+        not, one replacement is enough in most cases, and faster.)
+    """
+    sizes = sorted({_size(c) for c in self.meaningless})
+    if keep_bytes:
+      classes = [({c for c in self.meaningless if _size(c) == n}, self.free[n]) for n in sizes]
+    else:
+      classes = [(set(self.meaningless), self.free[3])]
+    return [(_pattern(characters), free) for characters, free in classes] + [
+        (_pattern({c}), stand_in) for c, stand_in in self.stand_ins.items()
+        if c not in _NEVER_IN_WORDS]
 
 
 def replacements(
@@ -61,13 +79,15 @@ def replacements(
   different = set(NEW_PUNCTUATION)
   if not split_at_unicode_spaces:
     different |= set(SPACES_FOLDED if lower_case else SPACES_CASED)
-  free = {size: _unused(size, used) for size in _STAND_INS}
-  in_vocabulary = {c: next(free[_size(c)]) for c in sorted(different & used)}
+  unused = {size: _unused(size, used) for size in _STAND_INS}
+  # The fast tokenizer can find a token with a space in it, across words; the classic one cannot.
+  to_stand_in = (different | _NEVER_IN_WORDS | (
+      set(SPACES_CASED) if split_at_unicode_spaces else set())) & used
+  stand_ins = {c: next(unused[max(2, _size(c))]) for c in sorted(to_stand_in)}
   # Text may hold a stand-in, too: it must not turn into what it stands for.
-  meaningless = (different - used) | set(in_vocabulary.values())
-  in_text = [(''.join(sorted(c for c in meaningless if _size(c) == size)), next(free[size]))
-             for size in sorted({_size(c) for c in meaningless})]
-  return Replacements((*in_text, *in_vocabulary.items()), in_vocabulary)
+  meaningless = (different - used) | set(stand_ins.values())
+  return Replacements(
+      frozenset(meaningless), stand_ins, {size: next(unused[size]) for size in unused})
 
 
 def _size(character: str) -> int:
@@ -79,9 +99,9 @@ def _unused(size: int, used: set[str]) -> Iterator[str]:
     yield from (chr(c) for c in range(first, end) if chr(c) not in used)
 
 
-def pattern(characters: str) -> str:
+def _pattern(characters: set[str]) -> str:
   """A regular expression (RE2) for any one of the characters."""
-  return f'[{"".join(map(re.escape, characters))}]'
+  return f'[{"".join(sorted(characters))}]'
 
 
 def may_be_reordered(vocabulary: Iterable[str]) -> bool:

@@ -111,7 +111,7 @@ class WordPieceGraph(tf.Module):
       last int64. A limit takes in what was dropped after a piece, such as accents.
     """
     text, offsets, offset_splits = gen_fast_bert_normalizer.fast_bert_normalize(
-        input_values=self._replaced(sentences),
+        input_values=self._replaced(sentences, keep_bytes=True),
         fast_bert_normalizer_model=self._normalizer_model, get_offsets=True)
     _, ids, splits, starts, limits = (
         gen_fast_wordpiece_tokenizer.fast_wordpiece_tokenize_with_offsets(
@@ -133,18 +133,17 @@ class WordPieceGraph(tf.Module):
 
   def _tokenize_part(self, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     text, _, _ = gen_fast_bert_normalizer.fast_bert_normalize(
-        input_values=self._replaced(sentences),
+        input_values=self._replaced(sentences, keep_bytes=False),
         fast_bert_normalizer_model=self._normalizer_model, get_offsets=False)
     _, ids, splits, _, _ = gen_fast_wordpiece_tokenizer.fast_wordpiece_tokenize_with_offsets(
         input_values=text, wp_model=self._wordpiece_model)
     return tf.cast(ids, tf.int32), splits
 
-  def _replaced(self, sentences: tf.Tensor) -> tf.Tensor:
+  def _replaced(self, sentences: tf.Tensor, keep_bytes: bool) -> tf.Tensor:
     if self._reorder:
       sentences = normalize_utf8(case_fold_utf8(sentences), 'NFD')
-    for characters, replacement in self._replacements.in_text:
-      sentences = tf.strings.regex_replace(
-          sentences, word_separation.pattern(characters), replacement)
+    for pattern, replacement in self._replacements.in_text(keep_bytes):
+      sentences = tf.strings.regex_replace(sentences, pattern, replacement)
     return sentences
 
   def _in_words(self, splits: tf.Tensor, values: tf.Tensor) -> Any:

@@ -74,7 +74,7 @@ def test_without_replacements_exactly_the_listed_code_points_differ(minilm_dir, 
   listed = spaces + word_separation.NEW_PUNCTUATION
   reference, ours = both(f'{minilm_dir}/vocab.txt', lower_case, split_at_unicode_spaces=True)
   fast = WordPieceGraph(tokenizers.wordpiece(f'{minilm_dir}/vocab.txt', lower_case), False)
-  fast._replacements = word_separation.Replacements((), {})
+  fast._replacements = word_separation.Replacements(frozenset(), {}, {3: '\ue000'})
   texts = [f'a{c}b' for c in listed]
   assert differing(reference, tf.function(fast.tokenize), texts) == texts
   # With split_at_unicode_spaces the spaces alone differ: they separate words.

@@ -17,15 +17,17 @@ def dataset(subject: PreprocessingSubject) -> None:
   """In Dataset.map, in parallel, it gives the same ids and fully static shapes."""
   length = subject.default_seq_length
   batches = tf.data.Dataset.from_tensor_slices(list(TEXTS)).batch(4, drop_remainder=True)
-  by_root = batches.map(lambda x: subject.obj(x), num_parallel_calls=2)
-  by_parts = batches.map(lambda x: subject.pack([subject.tokenize(x)]), num_parallel_calls=2)
-  for what, mapped in (('the root', by_root), ('tokenize and bert_pack_inputs', by_parts)):
-    for name, spec in mapped.element_spec.items():
+  mapped = batches.map(lambda x: (subject.obj(x), subject.pack([subject.tokenize(x)])),
+                       num_parallel_calls=2)
+  whats = ('the root', 'tokenize and bert_pack_inputs')
+  for what, specs in zip(whats, mapped.element_spec, strict=True):
+    for name, spec in specs.items():
       if spec.shape.as_list() != [4, length]:
         raise Failed(f'{what} in Dataset.map: {name} has the static shape {spec.shape}')
-    for i, batch in enumerate(mapped):
-      expected = subject.root_outputs[names.INPUT_WORD_IDS][4 * i:4 * i + 4]
-      if batch[names.INPUT_WORD_IDS].numpy().tolist() != expected.tolist():
+  for i, pair in enumerate(mapped):
+    expected = subject.root_outputs[names.INPUT_WORD_IDS][4 * i:4 * i + 4].tolist()
+    for what, batch in zip(whats, pair, strict=True):
+      if batch[names.INPUT_WORD_IDS].numpy().tolist() != expected:
         raise Failed(f'{what} in Dataset.map gives other ids')
 
 

@@ -47,10 +47,26 @@ class PreprocessingSubject(Subject):
     """bert_pack_inputs."""
     return self.obj.bert_pack_inputs
 
+  def call(self, texts: Any) -> dict[str, np.ndarray]:
+    """The root's outputs for a list of texts."""
+    return {k: v.numpy() for k, v in self._function('root', self.obj)(texts).items()}
+
+  def ids_of(self, texts: Any) -> list[list[int]]:
+    """The ids of each text, words joined."""
+    return flat_ids(self._function('tokenize', self.tokenize)(texts))
+
+  def _function(self, name: str, obj: Any) -> Any:
+    """A tf.function around a call, for every batch size: traced and optimised once."""
+    cache = self.__dict__.setdefault('_functions', {})
+    if name not in cache:
+      cache[name] = tf.function(lambda x: obj(x), autograph=False,
+                                input_signature=[tf.TensorSpec([None], tf.string)])
+    return cache[name]
+
   @shared
   def tokens(self) -> tf.RaggedTensor:
     """Tokenizing the sentences."""
-    return self.tokenize(tf.constant(TEXTS))
+    return self._function('tokenize', self.tokenize)(tf.constant(TEXTS))
 
   @shared
   def token_ids(self) -> list[list[int]]:
@@ -60,7 +76,7 @@ class PreprocessingSubject(Subject):
   @shared
   def root_outputs(self) -> dict[str, np.ndarray]:
     """Calling the root on the sentences."""
-    return {k: v.numpy() for k, v in self.obj(tf.constant(TEXTS)).items()}
+    return self.call(tf.constant(TEXTS))
 
   @shared
   def special(self) -> dict[str, int]:
@@ -113,7 +129,7 @@ class PreprocessingSubject(Subject):
     """Comparing upper and lower case."""
     if self.told.lower_case is not None:
       return self.told.lower_case
-    upper, lower = flat_ids(self.tokenize(tf.constant([b'THE AND OF IN A B C', b'the and of in a b c'])))
+    upper, lower = self.ids_of(tf.constant([b'THE AND OF IN A B C', b'the and of in a b c']))
     return upper == lower
 
   @property

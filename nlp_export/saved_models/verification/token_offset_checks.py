@@ -61,7 +61,8 @@ def byte_offsets(subject: PreprocessingSubject) -> Passed:
   call = _offsets_of(subject)
   # A word after letters that lower-casing makes shorter or longer: É 2 bytes to 1, İ 2 to 1.
   texts = ['É a', 'ÉÉÉ É a', '中 a', 'e\u0301 a', 'ﬁ a']
-  _, starts, limits = (flat_ids(t) for t in call(tf.constant(texts)))
+  padded = texts + [''] * (len(TEXTS) - len(texts))  # The size of the call before: no new trace.
+  _, starts, limits = (flat_ids(t)[:len(texts)] for t in call(tf.constant(padded)))
   for text, start, limit in zip(texts, starts, limits, strict=True):
     data = text.encode()
     if data[start[-1]:limit[-1]] != b'a':
@@ -73,7 +74,9 @@ def byte_offsets(subject: PreprocessingSubject) -> Passed:
 
 
 def _compare_surfaces(subject: PreprocessingSubject, texts: list[bytes]) -> Passed:
-  tokens, starts, limits = (flat_ids(t) for t in _offsets_of(subject)(tf.constant(texts)))
+  padded = texts + [b''] * (len(TEXTS) - len(texts))  # The size of the call before: no new trace.
+  tokens, starts, limits = (flat_ids(t)[:len(texts)]
+                            for t in _offsets_of(subject)(tf.constant(padded)))
   compared = 0
   for text, ids, start, limit in zip(texts, tokens, starts, limits, strict=True):
     if any(s > e for s, e in zip(start, limit, strict=True)) or start != sorted(start):
