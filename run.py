@@ -81,6 +81,9 @@ def main(arguments: Sequence[str]) -> int:
     return _run(bound, plan, place, arguments)
   except SystemExit as done:  # --help.
     return int(done.code or 0)
+  except BrokenPipeError:  # `run.py --list | head`: the rest is not wanted.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
   except BaseException as error:
     status, message = failures.explain(error, place)
     if status == failures.DEFECT:
@@ -112,7 +115,8 @@ def _check_inputs_exist(plan: Plan) -> None:
 
 
 def _dry_run(bound: Bound, plan: Plan, place: str) -> int:
-  action = out_dir.decide(place, out_dir.look(place), bound.config_text, None, plan.outputs)
+  action = out_dir.decide(
+      place, out_dir.look(place), bound.config_text, None, outputs=plan.outputs)
   print('\n'.join(plan.lines))
   for line in bound.unread():
     print(f'note: {line}')
@@ -128,15 +132,17 @@ def _run(bound: Bound, plan: Plan, place: str, arguments: Sequence[str]) -> int:
     out_dir.check_config(place, earlier, bound.config_text)  # Before minutes of hashing.
   start = time.perf_counter()
   hashes = {path: files.sha256(path) for path in plan.inputs}
+  modules = {name: files.sha256(path) for name, path in bound.own_modules.items()}
   hash_seconds = time.perf_counter() - start
-  action = out_dir.decide(place, earlier, bound.config_text, hashes, plan.outputs)
+  action = out_dir.decide(place, earlier, bound.config_text, hashes, modules, plan.outputs)
   if action is Action.NOTHING and earlier is not None:
     print('\n'.join([*earlier.record.get('lines', ()), f'done: {place} holds this run already']))
     return 0
   goes_on = action is Action.GO_ON
   record = RunRecord(
       place, experiment=bound.experiment.name, command=['run.py', *arguments],
-      config_text=bound.config_text, input_hashes=hashes, earlier=earlier if goes_on else None)
+      config_text=bound.config_text, input_hashes=hashes, module_hashes=modules,
+      earlier=earlier if goes_on else None)
   record.begin()
   record.add_step('hash inputs', hash_seconds)
   run = Run(place, input_hashes=hashes, resumed=goes_on, recorder=record,
@@ -146,6 +152,9 @@ def _run(bound: Bound, plan: Plan, place: str, arguments: Sequence[str]) -> int:
     for line in bound.unread():
       record.say(f'note: {line}')
     outcome = plan.execute(run)
+    if not isinstance(outcome, Outcome):
+      raise TypeError(f'Plan.execute of {bound.experiment.name} returned '
+                      f'{type(outcome).__name__}; it has to return an Outcome')
     return _finish(bound, record, outcome, place)
   except BaseException as error:
     _end_failed(bound, record, error, place)

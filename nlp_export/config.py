@@ -14,7 +14,7 @@ import io
 import os
 import re
 import tokenize
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -43,6 +43,7 @@ class Bound:
     run_file: the given gin file that names the experiment.
     gin_files: every gin file that was read, includes too.
     config_text: all bindings and imports as one gin file without includes: config.gin.
+    own_modules: modules imported from outside of this repository -> their source files.
     bindings: each with its place.
     reach: what of it will be read.
   """
@@ -51,6 +52,7 @@ class Bound:
   run_file: str
   gin_files: tuple[str, ...]
   config_text: str
+  own_modules: Mapping[str, str]
   bindings: Bindings
   reach: Reach
 
@@ -133,7 +135,8 @@ def bind(gin_files: Sequence[str], settings: Sequence[str] = ()) -> Bound:
   if reach.open:
     raise _open_values(reach, bindings, experiment)
   text = _HEADER + _short_rules(gin.config_str(max_line_length=_LINE_LENGTH))
-  return Bound(experiment, run_file, tuple(reader.files), text, bindings, reach)
+  return Bound(experiment, run_file, tuple(reader.files), text,
+               gin_imports.own_modules(reader.imports), bindings, reach)
 
 
 def _chosen(reader: Reader) -> tuple[Experiment, str]:

@@ -18,6 +18,7 @@ from nlp_export import files, gin_imports, gin_index, gin_names, gin_text
 from nlp_export.errors import RequestError
 from nlp_export.gin_names import MACRO, Key
 
+
 @dataclasses.dataclass(frozen=True)
 class Binding:
   """One value for one parameter or macro.
@@ -64,7 +65,8 @@ class Reader:
                          f'{" and ".join(self._including)}. Remove one of these includes.')
     self.files.append(found)
     self._including.append(found)
-    self._read(files.read_text(found), lambda line: f'{found}:{line}', is_setting=False)
+    text = files.read_text(found).removeprefix('\ufeff')  # Some editors begin with one.
+    self._read(text, lambda line: f'{found}:{line}', is_setting=False)
     self._including.pop()
 
   def read_setting(self, setting: str) -> None:

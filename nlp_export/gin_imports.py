@@ -11,6 +11,7 @@ import os
 import pkgutil
 import sys
 import traceback
+from collections.abc import Iterable
 
 import gin
 
@@ -23,6 +24,16 @@ def add_working_directory_to_path() -> None:
   directory = os.getcwd()
   if directory not in sys.path:
     sys.path.append(directory)
+
+
+def own_modules(modules: Iterable[str]) -> dict[str, str]:
+  """The source file of each imported module that is not of this repository, where it has one."""
+  found = {}
+  for name in modules:
+    path = getattr(sys.modules.get(name), '__file__', None)
+    if path and not _is_ours(name):
+      found[name] = path
+  return found
 
 
 def import_module(module: str, where: str) -> None:

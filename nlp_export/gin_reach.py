@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import graphlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import gin
 from gin import config as gin_config
 
 from nlp_export import gin_names
+from nlp_export.errors import RequestError
 from nlp_export.experiment import Experiment
 from nlp_export.gin_files import Binding
 from nlp_export.gin_names import CONSTANT, MACRO, Key
@@ -72,7 +74,24 @@ def follow(bindings: Bindings, experiment: Experiment) -> Reach:
     callable_parts = {*walk.handed_on, *gin_names.called_from_python()} - {experiment.selector}
     walk.visit([((scope, selector), False) for scope in sorted(scopes)
                 for selector in sorted(callable_parts)])
+  _check_circles(walk.calls)
   return walk.reach
+
+
+def _check_circles(calls: Mapping[Node, Iterable[Node]]) -> None:
+  """Refuses a value that gin would have to know in order to make it.
+
+  Raises:
+    RequestError: names the references that form the circle.
+  """
+  try:
+    graphlib.TopologicalSorter(calls).prepare()
+  except graphlib.CycleError as error:
+    names = ['%' + '/'.join(scopes) if selector == MACRO
+             else '@' + '/'.join([*scopes, gin_names.short(selector)]) + '()'
+             for scopes, selector in error.args[1][::-1]]
+    raise RequestError(f'A value needs itself: {" -> ".join(names)}. '
+                       'Bind one of these to something else.') from error
 
 
 class _Walk:
@@ -82,12 +101,15 @@ class _Walk:
     reach: what was found so far.
     handed_on: parts that a value holds as functions, without a scope.
     certain: whether a value that is open on the way will be missed.
+    calls: what gin has to call, or read, before it can call a part.
   """
 
   def __init__(self, bindings: Bindings, experiment: Experiment):
     self.reach = Reach()
     self.handed_on: set[str] = set()
     self.certain = True
+    self.calls: dict[Node, set[Node]] = {}
+    self._visited: set[tuple[Node, bool]] = set()
     self._bindings = bindings
     self._experiment = experiment
 
@@ -96,9 +118,14 @@ class _Walk:
     queue = collections.deque(start)
     while queue:
       node, by_gin = queue.popleft()
-      if node not in self.reach.nodes:
-        self.reach.nodes.add(node)
-        queue.extend(self._next(node, by_gin))
+      if (node, by_gin) in self._visited:
+        continue
+      self._visited.add((node, by_gin))
+      self.reach.nodes.add(node)
+      for reference in self._next(node, by_gin):
+        queue.append(reference)
+        if reference[1]:
+          self.calls.setdefault(node, set()).add(reference[0])
 
   def _next(self, node: Node, by_gin: bool) -> Iterator[tuple[Node, bool]]:
     scopes, selector = node
@@ -116,7 +143,8 @@ class _Walk:
       self.reach.read.add(binding.key)
       chain, is_open = resolve(self._bindings, binding)
       if is_open and is_root and parameter in self._experiment.conditional:
-        self.reach.conditional.append(parameter)
+        if parameter not in self.reach.conditional:
+          self.reach.conditional.append(parameter)
         self.reach.read.update(chain)
         self.reach.left_open.update(chain)
         self.reach.macros.update(key[0] for key in chain if key[1] == MACRO)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -120,13 +121,20 @@ def check_config(out_dir: str, earlier: Earlier, config_text: str) -> None:
       f'{out_dir} holds a run with another configuration:', *lines, _other_place(out_dir)]))
 
 
-def check_inputs(out_dir: str, earlier: Earlier, input_hashes: Mapping[str, str]) -> None:
-  """Refuses an out_dir whose run read other files.
+def check_inputs(
+    out_dir: str, earlier: Earlier, input_hashes: Mapping[str, str],
+    module_hashes: Mapping[str, str],
+) -> None:
+  """Refuses an out_dir whose run read other files, or ran other code of someone's own.
 
   Raises:
     RequestError: names each that changed.
   """
-  before, now = earlier.record.get('inputs', {}), input_hashes
+  before, now = dict(earlier.record.get('inputs', {})), dict(input_hashes)
+  if earlier.status in (Status.DONE, Status.CHECKS_FAILED):
+    # On the way a mistake in them may be corrected, which run_record notes.
+    before |= _as_imports(earlier.record.get('modules', {}))
+    now |= _as_imports(module_hashes)
   lines = []
   for path in sorted({*before, *now}):
     if path not in now:
@@ -141,6 +149,10 @@ def check_inputs(out_dir: str, earlier: Earlier, input_hashes: Mapping[str, str]
         _other_place(out_dir)]))
 
 
+def _as_imports(module_hashes: Mapping[str, str]) -> dict[str, str]:
+  return {f'import {module}': digest for module, digest in module_hashes.items()}
+
+
 def _other_place(out_dir: str) -> str:
   return ('Give another directory, or remove this one if it is not needed: '
           f'--out_dir {out_dir.rstrip("/")}-2')
@@ -151,6 +163,7 @@ def decide(
     earlier: Earlier | None,
     config_text: str,
     input_hashes: Mapping[str, str] | None,
+    module_hashes: Mapping[str, str] = types.MappingProxyType({}),
     outputs: Sequence[str] = (),
 ) -> Action:
   """What a command does with an out_dir.
@@ -160,6 +173,7 @@ def decide(
     earlier: what `look` found there.
     config_text: this command's config.gin.
     input_hashes: path -> SHA-256; None to leave the inputs out (--dry_run).
+    module_hashes: own module -> SHA-256.
     outputs: relative paths that a finished run must still have.
 
   Raises:
@@ -169,6 +183,6 @@ def decide(
     return Action.START
   check_config(out_dir, earlier, config_text)
   if input_hashes is not None:
-    check_inputs(out_dir, earlier, input_hashes)
+    check_inputs(out_dir, earlier, input_hashes, module_hashes)
   complete = all(files.exists(files.join(out_dir, name)) for name in outputs)
   return Action.NOTHING if earlier.status is Status.DONE and complete else Action.GO_ON

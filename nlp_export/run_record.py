@@ -41,6 +41,7 @@ class RunRecord:
       command: Sequence[str],
       config_text: str,
       input_hashes: Mapping[str, str],
+      module_hashes: Mapping[str, str] | None = None,
       earlier: Earlier | None = None,
   ):
     """Nothing is written before `begin`.
@@ -51,17 +52,20 @@ class RunRecord:
       command: arguments as given.
       config_text: complete configuration.
       input_hashes: path -> SHA-256.
+      module_hashes: module that the gin files import from outside of this repository -> SHA-256.
       earlier: the unfinished run that goes on; None for a new one.
     """
     self.out_dir = out_dir
     self._config_text = config_text
     before = earlier.record if earlier else {}
     self._new = earlier is None
+    self._leaves_trace = False
     self._made: list[str] = []
     self._log: LogFile | None = None
     self._handler: LogHandler | None = None
     self._line_open = False
     self._log_failed = False
+    self._screen_gone = False
     self._start = time.perf_counter()
     self.data: dict[str, Any] = {
         'schema_version': SCHEMA_VERSION,
@@ -75,6 +79,7 @@ class RunRecord:
         'versions': origin.versions(),
         'git': origin.git_state(),
         'inputs': dict(input_hashes),
+        'modules': dict(module_hashes or {}),
         'steps': list(before.get('steps', [])),
         'recorded': dict(before.get('recorded', {})),
         'used_bindings': list(before.get('used_bindings', [])),
@@ -91,6 +96,8 @@ class RunRecord:
       RequestError: out_dir cannot be written, or another process uses it.
     """
     self._make_out_dir()
+    # The log of a run that failed here before is not ours to remove.
+    self._leaves_trace = files.exists(files.join(self.out_dir, LOG))
     try:
       self._log = LogFile(files.join(self.out_dir, LOG))
       self._log.write(f'{_now()} begins: {" ".join(self.data["command"])}')
@@ -140,9 +147,10 @@ class RunRecord:
   def discard(self) -> bool:
     """Removes the record of a new run that has made nothing else; True if it was removed.
 
-    A directory that was there before stays, empty as it was.
+    A directory that was there before stays, empty as it was; so does the record where an earlier
+    run left its log.
     """
-    if not self._new or results(self.out_dir):
+    if not self._new or self._leaves_trace or results(self.out_dir):
       return False
     self._close()
     for name in RECORD_FILES:
@@ -185,20 +193,20 @@ class RunRecord:
   def say(self, line: str) -> None:
     """A line on the screen and in log.txt."""
     self._new_line()
-    print(line, flush=True)
+    self._print(line)
     self.log(line)
 
   def begin_step(self, name: str) -> None:
     """'name ... ' on the screen."""
     self._new_line()
-    print(f'{name} ... ', end='', flush=True)
+    self._print(f'{name} ... ', end='')
     self._line_open = True
     self.log(f'{_now()} {name} begins')
 
   def end_step(self, name: str, seconds: float, finished: bool) -> None:
     """Its wall time [s], on the screen and in run.json."""
     text = f'{seconds:.1f} s' if finished else f'stopped after {seconds:.1f} s'
-    print(text if self._line_open else f'{name}: {text}', flush=True)
+    self._print(text if self._line_open else f'{name}: {text}')
     self._line_open = False
     self.log(f'{_now()} {name}: {text}')
     self.add_step(name, seconds, finished)
@@ -228,8 +236,17 @@ class RunRecord:
 
   def _new_line(self) -> None:
     if self._line_open:
-      sys.stdout.write('\n')
+      self._print('')
       self._line_open = False
+
+  def _print(self, text: str, end: str = '\n') -> None:
+    if self._screen_gone:
+      return
+    try:
+      print(text, end=end, flush=True)
+    except BrokenPipeError:  # `run.py ... | head`: hours of work do not depend on the reader.
+      self._screen_gone = True
+      self.log('note: nobody reads the screen any more')
 
 
 def _now() -> str:
@@ -243,6 +260,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   for package in sorted(old.keys() & new.keys()):
     if old[package] != new[package]:
       notes.append(f'this run was begun with {package} {old[package]}, goes on with {new[package]}')
+  for module, digest in before.get('modules', {}).items():
+    if now['modules'].get(module, digest) != digest:
+      notes.append(f'{module} has changed since this run was begun')
   if before and before.get('git') != now['git']:
     notes.append('this run was begun with another state of the code')
   return notes

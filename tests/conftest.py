@@ -16,7 +16,7 @@ from tests import tiny
 ROOT = Path(__file__).resolve().parent.parent
 
 # Before any import of TensorFlow. One thread between ops: results repeat to the last bit.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_NUM_INTEROP_THREADS', '1')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
 
@@ -139,3 +139,33 @@ def tiny_uncased(tiny_checkpoint, tiny_encoder_config, tiny_vocab) -> dict[str, 
       'ENCODER_CONFIG': tiny_encoder_config,
       'VOCAB_FILE': tiny_vocab,
   }
+
+
+def export_tiny(run_py, directory: Path, macros: dict[str, str]) -> dict[str, str]:
+  """Runs export.gin for all of the export types; returns the paths of its SavedModels by type."""
+  settings = {
+      **macros,
+      'EXPORT_TYPES': "('model', 'model_with_mlm', 'preprocessing')",
+      'DEFAULT_SEQ_LENGTH': 16,
+  }
+  arguments = [f'--set={name}={value}' for name, value in settings.items()]
+  done = run_py('gin/runs/export.gin', *arguments, '--out_dir', directory)
+  assert done.status == 0, done.output
+  exports = directory / 'exports'
+  return {
+      'model': str(exports / 'keep' / 'model'),
+      'model_with_mlm': str(exports / 'keep' / 'model_with_mlm'),
+      'preprocessing': str(exports / 'preprocessing'),
+  }
+
+
+@pytest.fixture(scope='session')
+def uncased_exports(run_py, tiny_dir, tiny_uncased) -> dict[str, str]:
+  """Verified SavedModels of `tiny_uncased` by export type. Shared: copy what you mean to change."""
+  return export_tiny(run_py, tiny_dir / 'uncased_out', tiny_uncased)
+
+
+@pytest.fixture(scope='session')
+def cased_exports(run_py, tiny_dir, tiny_cased) -> dict[str, str]:
+  """Verified SavedModels of `tiny_cased` by export type. Shared: copy what you mean to change."""
+  return export_tiny(run_py, tiny_dir / 'cased_out', tiny_cased)

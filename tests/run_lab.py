@@ -47,6 +47,11 @@ def size(rows: int, columns: int = 2) -> int:
   return rows * columns
 
 
+@gin.register(module='sizes')
+def double(half: int) -> int:
+  return 2 * half
+
+
 @experiment(conditional=('checkpoint', 'vocab_file', 'sp_model_file'))
 def LABEL(
     out_dir: str,
@@ -138,7 +143,8 @@ def write_lab(directory: pathlib.Path, package: str = 'my_lab', label: str = 'st
   (directory / package).mkdir()
   (directory / package / '__init__.py').write_text('')
   (directory / package / 'study.py').write_text(LAB.replace('LABEL', label))
-  (directory / 'study.gin').write_text(STUDY.lstrip().replace('LABEL', label).replace('LAB', package))
+  (directory / 'study.gin').write_text(
+      STUDY.lstrip().replace('LABEL', label).replace('LAB', package))
 
 
 def write(path: pathlib.Path, text: str) -> pathlib.Path:

@@ -291,8 +291,8 @@ def test_open_values_are_listed_at_once_with_where_to_set_them(lab):
   assert lines[0] == ('5 values are still open. Add to the command, or bind in a gin file:')
   assert lines[1:] == [
       '  --set SEED=...   (open in study.gin:9)',
-      '  --set EXTRA=...',
       '  --set sizes.size.rows=...',
+      '  --set EXTRA=...',
       '  --set CHECKPOINT=...   (perhaps: it depends on what is asked for)',
       '  --set VOCAB_FILE=...   (perhaps: it depends on what is asked for)',
   ]
@@ -392,18 +392,37 @@ def test_a_run_whose_bindings_all_matter_reports_nothing(lab, capsys):
   assert 'small/noises.noise.stddev' in bound.used()
 
 
+@pytest.mark.parametrize(('settings', 'circle'), [
+    (['SEED=%A', 'A=%B', 'B=%A'], ('%A -> %B -> %A', '%B -> %A -> %B')),
+    (['SEED=3', 'study.size=@sizes.size()', 'sizes.size.rows=@sizes.size()'],
+     ('@sizes.size() -> @sizes.size()',)),
+])
+def test_a_value_that_needs_itself_is_refused(lab, settings, circle):
+  message = refusal(['study.gin'], settings)
+  assert message in [
+      f'A value needs itself: {c}. Bind one of these to something else.' for c in circle]
+
+
+def test_a_byte_order_mark_is_no_mistake(lab):
+  (lab / 'study.gin').write_text((lab / 'study.gin').read_text(), encoding='utf-8-sig')
+  bind(['study.gin'], SOUND)
+
+
 def test_scopes_are_inherited_as_gin_does(lab):
   # An unscoped reference inside of what a scoped part calls is called in that scope.
   write(lab / 'more.gin', '''
       study.size = @outer/sizes.size()
       sizes.size.rows = 1
-      outer/sizes.size.rows = @sizes.size()
-      outer/sizes.size.columns = 3
+      outer/sizes.size.rows = @sizes.double()
+      outer/sizes.double.half = 3
+      sizes.double.half = 4
   ''')
-  # Gin calls it within its own scope, so it would find its own binding: an endless circle.
   bound = bind(['study.gin', 'more.gin'], SOUND)
-  assert ('outer', 'sizes.size', 'rows') in bound.reach.read
-  assert ('', 'sizes.size', 'rows') not in bound.reach.read
+  assert {key for key in bound.bindings if key not in bound.reach.read} == {
+      ('', 'sizes.size', 'rows'), ('', 'sizes.double', 'half')}
+  bound.plan('out')
+  assert 'outer/double.half = 3' in config.operative_config_text()  # Gin agrees.
+  assert '\ndouble.half' not in config.operative_config_text()
 
 
 # config.gin and operative_config.gin.

@@ -111,6 +111,26 @@ def test_other_inputs_are_refused_with_the_file(lab):
   assert run_py(lab, *command).stdout.splitlines()[-1] == 'done: out/study holds this run already'
 
 
+def test_own_code_that_changed_is_refused(lab):
+  assert run_py(lab, *SOUND).returncode == 0
+  with (lab / 'my_lab' / 'study.py').open('a') as f:
+    f.write('# Another thought.\n')
+  other = run_py(lab, *SOUND)
+  assert other.returncode == 2
+  assert '  import my_lab.study: SHA-256 was ' in other.stderr
+
+
+def test_a_reader_who_leaves_ends_no_run(lab):
+  process = subprocess.Popen(run_lab.command(*SOUND), cwd=lab, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env=run_lab.environment())
+  process.stdout.close()
+  assert process.stderr.read() == b''
+  process.stderr.close()
+  assert process.wait(20) == 0
+  assert record(lab / 'out' / 'study')['status'] == 'done'
+  assert '2 noises\ndone: out/study\n' in (lab / 'out' / 'study' / 'log.txt').read_text()
+
+
 def test_results_that_were_removed_are_made_again(lab):
   assert run_py(lab, *SOUND).returncode == 0
   shutil.rmtree(lab / 'out' / 'study' / 'results')

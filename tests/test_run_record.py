@@ -64,6 +64,22 @@ def test_changed_inputs_are_named(now, line):
   assert out_dir.decide('out/x', earlier(Status.DONE), CONFIG, None) is Action.NOTHING
 
 
+def test_own_code_that_changed_is_refused_when_finished_and_noted_on_the_way(tmp_path, capsys):
+  finished, begun = (earlier(s, True, modules={'my_lab.poolers': '4' * 64}, git=origin.git_state())
+                     for s in (Status.DONE, Status.INTERRUPTED))
+  same, other = {'my_lab.poolers': '4' * 64}, {'my_lab.poolers': '5' * 64}
+  inputs = {'a': '1' * 64}
+  assert out_dir.decide('out/x', finished, CONFIG, inputs, same) is Action.NOTHING
+  with pytest.raises(RequestError, match='import my_lab.poolers: SHA-256 was 4444'):
+    out_dir.decide('out/x', finished, CONFIG, inputs, other)
+  assert out_dir.decide('out/x', begun, CONFIG, inputs, other) is Action.GO_ON
+  record = make(tmp_path / 'a', earlier=begun, module_hashes=other)
+  record.begin()
+  assert capsys.readouterr().out == (
+      'note: my_lab.poolers has changed since this run was begun\n')
+  record.end(Status.DONE, 0)
+
+
 def test_a_long_difference_is_cut():
   before = dataclasses.replace(earlier(Status.DONE), config_text='A = 1\n' * 50)
   with pytest.raises(RequestError, match='lines more\n') as caught:
@@ -129,7 +145,7 @@ def test_what_libraries_log_goes_into_the_log(tmp_path, capsys):
   logging.getLogger('some.library').warning('weights are old')
   with warnings.catch_warnings():
     warnings.simplefilter('always')
-    warnings.warn('deprecated')
+    warnings.warn('deprecated', stacklevel=2)
   record.end(Status.DONE, 0)
   logging.getLogger('some.library').warning('too late')
   text = (tmp_path / 'a' / 'log.txt').read_text()
@@ -204,8 +220,8 @@ def test_the_record_of_a_run_on_a_remote_file_system():
   found = out_dir.look(place)
   assert (found.status, found.has_results) == (Status.DONE, True)
   assert 'inside\n' in files.read_text(files.join(place, 'log.txt'))
-  assert out_dir.decide(place, found, CONFIG, {}, ('results/x',)) is Action.NOTHING
-  assert out_dir.decide(place, found, CONFIG, {}, ('results/y',)) is Action.GO_ON  # Control.
+  assert out_dir.decide(place, found, CONFIG, {}, outputs=['results/x']) is Action.NOTHING
+  assert out_dir.decide(place, found, CONFIG, {}, outputs=['results/y']) is Action.GO_ON  # Control.
 
   other = make('ram://run_record/b')
   other.begin()

@@ -23,11 +23,11 @@ NEW_PUNCTUATION = (
     '\u1b4e\u1b4f\u1b7f\U00010d6e\U000113d4\U000113d5\U000113d7\U000113d8\U00011be1\U00016d6d'
     '\U00016d6e\U00016d6f\U0001e5ff')
 
-_NEVER_IN_WORDS = frozenset(' \t\n\v\f\r\x1c\x1d\x1e\x1f\x85')
+_ASCII_SPACES = frozenset(' \t\n\v\f\r')
 
 # Code points that are parts of words to both, as ranges by the number of their UTF-8 bytes:
-# unassigned ones (no private use has two bytes), private use, private use.
-_STAND_INS = {2: ((0x378, 0x37a), (0x380, 0x384)), 3: ((0xe000, 0xf900),),
+# unassigned ones and, as only cased text needs two bytes, letters; private use; private use.
+_STAND_INS = {2: ((0x378, 0x37a), (0x380, 0x384), (0x180, 0x250)), 3: ((0xe000, 0xf900),),
               4: ((0xf0000, 0xffffe),)}
 
 
@@ -37,17 +37,19 @@ class Replacements:
 
   Attributes:
     meaningless: characters that the vocabulary does not have: any of them may become any other.
-    stand_ins: character of the vocabulary to the one that stands for it.
+    stand_ins: character of the vocabulary to the one that stands for it, there and in text.
+    spaces: character of the vocabulary that is in no word to the one that stands for it there.
     free: for each number of UTF-8 bytes a character that is left over.
   """
 
   meaningless: frozenset[str]
   stand_ins: Mapping[str, str]
+  spaces: Mapping[str, str]
   free: Mapping[int, str]
 
   def token(self, token: str) -> str:
     """A token of the vocabulary as the fast tokenizer is to know it."""
-    return token.translate({ord(k): v for k, v in self.stand_ins.items()})
+    return token.translate({ord(k): v for k, v in {**self.stand_ins, **self.spaces}.items()})
 
   def in_text(self, keep_bytes: bool) -> list[tuple[str, str]]:
     """(regular expression, replacement), to be applied to text in this order.
@@ -62,8 +64,7 @@ class Replacements:
     else:
       classes = [(set(self.meaningless), self.free[3])]
     return [(_pattern(characters), free) for characters, free in classes] + [
-        (_pattern({c}), stand_in) for c, stand_in in self.stand_ins.items()
-        if c not in _NEVER_IN_WORDS]
+        (_pattern({c}), stand_in) for c, stand_in in self.stand_ins.items()]
 
 
 def replacements(
@@ -80,14 +81,14 @@ def replacements(
   if not split_at_unicode_spaces:
     different |= set(SPACES_FOLDED if lower_case else SPACES_CASED)
   unused = {size: _unused(size, used) for size in _STAND_INS}
+  stand_ins = {c: next(unused[_size(c)]) for c in sorted(different & used)}
   # The fast tokenizer can find a token with a space in it, across words; the classic one cannot.
-  to_stand_in = (different | _NEVER_IN_WORDS | (
-      set(SPACES_CASED) if split_at_unicode_spaces else set())) & used
-  stand_ins = {c: next(unused[max(2, _size(c))]) for c in sorted(to_stand_in)}
+  never_in_words = _ASCII_SPACES | (set(SPACES_CASED) if split_at_unicode_spaces else set())
+  spaces = {c: next(unused[3]) for c in sorted(never_in_words & used)}
   # Text may hold a stand-in, too: it must not turn into what it stands for.
-  meaningless = (different - used) | set(stand_ins.values())
+  meaningless = (different - used) | set(stand_ins.values()) | set(spaces.values())
   return Replacements(
-      frozenset(meaningless), stand_ins, {size: next(unused[size]) for size in unused})
+      frozenset(meaningless), stand_ins, spaces, {size: next(unused[size]) for size in unused})
 
 
 def _size(character: str) -> int:

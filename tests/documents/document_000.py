@@ -16,7 +16,7 @@ INPUTS = {
 
 
 def encoder_alone(paths):
-  encoder = hub.load(paths['model'])
+  encoder = flow.load(paths['model'])
   outputs = encoder(INPUTS)
   return {
       'keys': sorted(outputs),
@@ -27,7 +27,7 @@ def encoder_alone(paths):
 
 
 def tokenizer_attributes(paths):
-  encoder = hub.load(paths['model'])
+  encoder = flow.load(paths['model'])
   with tf.io.gfile.GFile(encoder.vocab_file.asset_path.numpy(), 'rb') as f:
     vocab = f.read()
   return {
@@ -35,19 +35,19 @@ def tokenizer_attributes(paths):
       'vocab': vocab.decode(),
       'has_sp_model_file': hasattr(encoder, 'sp_model_file'),
       'do_lower_case': bool(encoder.do_lower_case.numpy()),
-      'do_lower_case_of_the_cased': bool(hub.load(paths['cased']).do_lower_case.numpy()),
+      'do_lower_case_of_the_cased': bool(flow.load(paths['cased']).do_lower_case.numpy()),
   }
 
 
 def encoder_with_mlm(paths):
-  encoder = hub.load(paths['model_with_mlm'])
+  encoder = flow.load(paths['model_with_mlm'])
   positions = {'masked_lm_positions': tf.constant([[1, 2, 0], [3, 4, 1]])}
   outputs = encoder.mlm({**INPUTS, **positions})
   return {'keys': sorted(outputs), 'outputs': outputs, 'root_keys': sorted(encoder(INPUTS))}
 
 
 def preprocessing(paths):
-  preprocessor = hub.load(paths['preprocessing'])
+  preprocessor = flow.load(paths['preprocessing'])
   text = tf.constant(flow.SENTENCES)
   default = preprocessor(text)
   tokens = preprocessor.tokenize(text)
@@ -63,7 +63,7 @@ def preprocessing(paths):
 
 
 def trimming_between_tokenize_and_pack(paths):
-  preprocessor = hub.load(paths['preprocessing'])
+  preprocessor = flow.load(paths['preprocessing'])
   questions = preprocessor.tokenize(tf.constant(['the cat sat', 'a dog']))
   passages = preprocessor.tokenize(tf.constant(['the world of a cat', 'hello']))
   packed = preprocessor.bert_pack_inputs([questions[:, :2], passages[:, :3]], seq_length=9)
@@ -71,15 +71,15 @@ def trimming_between_tokenize_and_pack(paths):
 
 
 def special_tokens(paths):
-  preprocess = hub.load(paths['preprocessing'])
+  preprocess = flow.load(paths['preprocessing'])
   special_tokens_dict = preprocess.tokenize.get_special_tokens_dict()
   return {name: int(value) for name, value in special_tokens_dict.items()}
 
 
 def masking_by_the_reader(paths):
   """The guide: MLM inputs are masked by user code, with ids from the preprocessor."""
-  preprocess = hub.load(paths['preprocessing'])
-  encoder = hub.load(paths['model_with_mlm'])
+  preprocess = flow.load(paths['preprocessing'])
+  encoder = flow.load(paths['model_with_mlm'])
   mask_id = int(preprocess.tokenize.get_special_tokens_dict()['mask_id'])
   inputs = {name: tensor.numpy() for name, tensor in preprocess(['the cat sat']).items()}
   original = inputs['input_word_ids'].copy()
@@ -92,17 +92,19 @@ def masking_by_the_reader(paths):
 
 def fine_tuning(paths):
   """The guide's last section: test your SavedModels by fine-tuning them."""
-  preprocessor = hub.KerasLayer(paths['preprocessing'])
   texts, labels = flow.examples()
-  encoder = hub.KerasLayer(paths['model'], trainable=True)
-  text_input = tf.keras.layers.Input(shape=(), dtype=tf.string)
-  pooled = encoder(preprocessor(text_input))['pooled_output']
-  model = tf.keras.Model(text_input, tf.keras.layers.Dense(1)(pooled))
+  packed = flow.load(paths['preprocessing'])(tf.constant(texts))
+  inputs = {
+      name: tf.keras.layers.Input(tensor.shape[1:], dtype=tf.int32, name=name)
+      for name, tensor in packed.items()
+  }
+  encoder = hub.KerasLayer(paths['model'], trainable=True, output_key='pooled_output')
+  model = tf.keras.Model(inputs, tf.keras.layers.Dense(1)(encoder(inputs)))
   model.compile(
       tf.keras.optimizers.Adam(3e-3), tf.keras.losses.BinaryCrossentropy(from_logits=True)
   )
   before = [w.numpy() for w in encoder.trainable_weights]
-  history = model.fit(tf.constant(texts), labels, batch_size=16, epochs=6, verbose=0)
+  history = model.fit(packed, labels, batch_size=16, epochs=6, verbose=0)
   return {
       'losses': history.history['loss'],
       'weights': len(before),

@@ -28,7 +28,7 @@ def basic_usage(paths):
   layers_model = tf.keras.Model(text_input, outputs['encoder_outputs'])
   sequence_model = tf.keras.Model(text_input, outputs['sequence_output'])
   sentences = tf.constant(flow.SENTENCES)
-  direct = hub.load(paths['model_with_mlm'])(hub.load(paths['preprocessing'])(sentences))
+  direct = flow.load(paths['model_with_mlm'])(flow.load(paths['preprocessing'])(sentences))
   layers = layers_model(sentences)
   hello = embedding_model(tf.constant(['Hello world', 'hello world']))
   return {
@@ -42,7 +42,7 @@ def basic_usage(paths):
 
 
 def preprocessing_in_dataset_map(paths):
-  preprocessor = hub.load(paths['preprocessing'])
+  preprocessor = flow.load(paths['preprocessing'])
   texts, labels = flow.examples()
 
   def pack(text, label):
@@ -68,7 +68,7 @@ def preprocessing_in_dataset_map(paths):
 
 def masked_language_model(paths):
   encoder = hub.load(paths['model_with_mlm'])
-  preprocessor = hub.load(paths['preprocessing'])
+  preprocessor = flow.load(paths['preprocessing'])
   mask_id = int(preprocessor.tokenize.get_special_tokens_dict()['mask_id'])
   mlm_inputs = encoder_inputs() | {
       'masked_lm_positions': tf.keras.layers.Input(

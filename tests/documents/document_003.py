@@ -13,7 +13,7 @@ import tensorflow_text  # noqa: F401 (registers the preprocessor's ops)
 
 
 def batch(paths):
-  preprocessed = hub.load(paths['preprocessing'])(tf.constant(flow.SENTENCES))
+  preprocessed = flow.load(paths['preprocessing'])(tf.constant(flow.SENTENCES))
   return {name: tensor.numpy() for name, tensor in preprocessed.items()}
 
 
@@ -52,7 +52,7 @@ def weights_are_shared_between_applications(paths):
 
 
 def low_level_use(paths):
-  obj = hub.load(paths['model'])
+  obj = flow.load(paths['model'])
   inputs = batch(paths)
   called = obj(inputs, training=False)
   constants = {name: tf.constant(value) for name, value in inputs.items()}
@@ -98,7 +98,7 @@ def piece_of_a_keras_model(paths):
 
 def one_segment_packed_in_keras(paths):
   """hub#839: a Keras model around bert_pack_inputs with one segment, saved and loaded again."""
-  preprocessor = hub.load(paths['preprocessing'])
+  preprocessor = flow.load(paths['preprocessing'])
   text_input = tf.keras.layers.Input(shape=(), dtype=tf.string)
   tokens = hub.KerasLayer(preprocessor.tokenize)(text_input)
   pack = hub.KerasLayer(preprocessor.bert_pack_inputs, arguments={'seq_length': 9})

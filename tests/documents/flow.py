@@ -7,6 +7,7 @@ import nothing of this project and nothing of TF-NLP.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import traceback
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_hub as hub
 
 SENTENCES = ('the cat sat on the mat', 'a dog of the world', 'Hello world', 'cat and dog')
 
@@ -30,6 +32,12 @@ def main(*functions: Callable[..., dict[str, Any]]) -> None:
     except Exception:
       answers[function.__name__] = {'failure': traceback.format_exc()}
   print(json.dumps(answers, default=plain))
+
+
+@functools.cache
+def load(path: str) -> Any:
+  """hub.load, once for each path: for what a flow only calls and does not train."""
+  return hub.load(path)
 
 
 def plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 import nlp_export
-from nlp_export import files
+from nlp_export import children, files
 from nlp_export.errors import CheckError, RequestError
 from nlp_export.saved_models.verification import report as reports
 from nlp_export.saved_models.verification.job import Job
@@ -95,15 +95,16 @@ def _run_worker(work: dict, directory: str, jobs: Sequence[Job]) -> list[Verific
       p for p in (root, environment.get('PYTHONPATH')) if p)
   environment.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   # -P: what lies in the working directory is not imported instead of what is installed.
-  done = subprocess.run([sys.executable, '-P', '-m', _WORKER, work_file], env=environment,
-                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                        errors='replace', check=False)
-  if done.returncode or not os.path.exists(work['report']):
-    tail = '\n'.join(done.stdout.splitlines()[-12:])
-    how = (f'was killed by signal {-done.returncode}' if done.returncode < 0
-           else f'ended with status {done.returncode}')
-    names = ', '.join(job.label for job in jobs)
-    raise CheckError(f'The verification of {names} {how} before it had an answer. Its last '
+  command = [sys.executable, '-P', '-m', _WORKER, work_file]
+  with children.child(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                      text=True, errors='replace') as process:
+    output, _ = process.communicate()
+  status = process.returncode
+  if status or not os.path.exists(work['report']):
+    tail = '\n'.join(output.splitlines()[-12:])
+    how = f'was killed by signal {-status}' if status < 0 else f'ended with status {status}'
+    labels = ', '.join(job.label for job in jobs)
+    raise CheckError(f'The verification of {labels} {how} before it had an answer. Its last '
                      f'lines:\n{tail}\nNothing is known about the export: run it again, with '
                      'more memory if it was killed.')
   with open(work['report'], encoding='utf-8') as f:

@@ -70,7 +70,7 @@ def subject_assets(subject: Subject) -> list[str]:
 
 def _same_encoder(subject: EncoderSubject, loaded: Any) -> float:
   given, expected = subject.probe
-  found = as_numpy(loaded(as_tensors(given)))
+  found = as_numpy(loaded(as_tensors(given), training=False))
   worst = max(max_difference(found[name], expected[name])
               for name in (names.SEQUENCE_OUTPUT, names.DEFAULT))
   if subject.mlm is not None:
