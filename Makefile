@@ -33,8 +33,6 @@ FIND_PYTHON = \
 	  "python3.13 python3 python)). Install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 2
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 run: $(VENV)/installed
 	$(PY) run.py gin/runs/quickstart.gin
 

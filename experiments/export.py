@@ -62,10 +62,12 @@ def export(
   types = _checked_types(export_types)
   wants_encoder = names.MODEL in types or names.MODEL_WITH_MLM in types
   found = None
-  if wants_encoder:
-    require(checkpoint=checkpoint, why=f'EXPORT_TYPES has {_encoder_types(types)}')
   if checkpoint is not None:
     found = checkpoints.find_checkpoint(checkpoint)
+    vocab_file = _vocab_file(tokenizer, vocab_file, sp_model_file, found)
+  require({'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer},
+          **({'checkpoint': checkpoint} if wants_encoder else {}),
+          why=f'EXPORT_TYPES is {types!r}')
   made_tokenizer, notes = _tokenizer(tokenizer, vocab_file, sp_model_file, do_lower_case, found)
   spec = None
   if wants_encoder:
@@ -123,23 +125,22 @@ def _checked_types(export_types: Sequence[str]) -> tuple[str, ...]:
   return tuple(t for t in known if t in export_types)
 
 
-def _encoder_types(types: Sequence[str]) -> str:
-  return ' and '.join(repr(t) for t in types if t != names.PREPROCESSING)
+def _vocab_file(
+    tokenizer: Callable[[], Any] | None, vocab_file: str | None, sp_model_file: str | None,
+    found: checkpoints.FoundCheckpoint,
+) -> str | None:
+  """VOCAB_FILE, or the vocabulary that the checkpoint brings if no tokenizer is named at all."""
+  if tokenizer is None and sp_model_file is None and vocab_file is None:
+    return found.vocab_file
+  return vocab_file
 
 
 def _tokenizer(
     tokenizer: Callable[[], Any] | None, vocab_file: str | None, sp_model_file: str | None,
     do_lower_case: bool | None, found: checkpoints.FoundCheckpoint | None,
 ) -> tuple[tokenizers.Tokenizer, tuple[str, ...]]:
-  """What the macros ask for, or what the checkpoint brings along."""
-  recorded = None
-  if found is not None and found.vocab_file:
-    if tokenizer is None and sp_model_file is None:
-      vocab_file = vocab_file or found.vocab_file
-    if found.tokenizer_config:
-      recorded = files.read_json(found.tokenizer_config)
-  require({'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer},
-          why='every export holds its tokenizer')
+  """The tokenizer; what the checkpoint's own tokenizer_config.json records is honoured."""
+  recorded = files.read_json(found.tokenizer_config) if found and found.tokenizer_config else None
   return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer, recorded)
 
 

@@ -12,13 +12,13 @@ from nlp_export.experiment import Outcome, Plan, Run, experiment
 
 @experiment
 def inspect_checkpoint(
-    checkpoint: str = gin.REQUIRED, item_names: Mapping[str, str] | None = None
+    checkpoint: str = gin.REQUIRED, checkpoint_items: Mapping[str, str] | None = None
 ) -> Plan:
   """What does a checkpoint hold, and which exports and poolers can it give?
 
   Args:
     checkpoint: a TF2 prefix or directory, or a Hugging Face directory.
-    item_names: what the file calls its items; see pretrainer.checkpoint_items.
+    checkpoint_items: what the file calls its items; see pretrainer.checkpoint_items.
 
   Returns:
     A plan whose outcome has one line for each thing that the checkpoint holds, each export type
@@ -33,7 +33,7 @@ def inspect_checkpoint(
     from nlp_export.checkpoints import contents
 
     with run.step(f'open {found.name}'):
-      held = contents.inspect(open_checkpoint(found, item_names))
+      held = contents.inspect(open_checkpoint(found, checkpoint_items))
     return Outcome(lines=held.lines(), result=held.to_json())
 
   lines = [f'would say what {found.path} ({found.kind}) holds', *found.notes]

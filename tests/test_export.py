@@ -136,7 +136,8 @@ def test_the_same_command_says_done_and_touches_nothing(run_dir, run_py, tiny_un
 
 
 def test_another_configuration_is_refused_with_the_difference(run_dir, run_py, tiny_uncased):
-  done = run_py('gin/runs/export.gin', *settings(tiny_uncased), '--out_dir', run_dir)
+  done = run_py('gin/runs/export.gin', *settings(tiny_uncased, DEFAULT_SEQ_LENGTH='32'),
+                '--out_dir', run_dir)
   assert done.status == 2
   assert '-EXPORT_TYPES' in done.output or '+EXPORT_TYPES' in done.output
   assert 'Traceback' not in done.output

@@ -21,12 +21,16 @@ NEEDS = {
     'gin/runs/verify.gin': ('EXPORT',),
 }
 
+# Fragments that bind an experiment's parameters: what their includer imports first.
+INCLUDED_AFTER = {'gin/export/macros.gin': 'import experiments.export'}
+
 PARSE = """
 import json, sys
 import gin
 failures = {}
 gin.add_config_file_search_path('.')
 try:
+  gin.parse_config(sys.argv[2])
   gin.parse_config_files_and_bindings([sys.argv[1]], [], finalize_config=False)
 except Exception as error:
   failures = f'{type(error).__name__}: {error}'
@@ -37,8 +41,9 @@ print(json.dumps([failures, sorted(set(sys.modules) & {'tensorflow', 'official',
 def parse(name: str) -> tuple[str, list[str]]:
   """gin's own strict parse of one file, in a process that has imported nothing for it."""
   done = subprocess.run(
-      [sys.executable, '-c', PARSE, name], cwd=ROOT, capture_output=True, text=True, check=True
-  )
+      [sys.executable, '-c', PARSE, name, INCLUDED_AFTER.get(name, '')],
+      cwd=ROOT, capture_output=True, text=True, check=True,
+  )  # fmt: skip
   return tuple(json.loads(done.stdout))
 
 

@@ -10,6 +10,7 @@ from nlp_export.checkpoints import readable
 
 SCHEMA_VERSION = 1
 _SHOWN = 8
+NEAREST_FOR = _SHOWN  # Missing variables that get a list of nearest names: those that are shown.
 
 # Axis -> what differs, and the guess.
 _GUESSES = {

@@ -19,7 +19,13 @@ from nlp_export import names
 from nlp_export.checkpoints import checkpoint as stored_as
 from nlp_export.checkpoints import readable
 from nlp_export.checkpoints.checkpoint import Checkpoint, Node, StoredTensor
-from nlp_export.checkpoints.report import Match, Missing, RestoreReport, ShapeDifference
+from nlp_export.checkpoints.report import (
+  NEAREST_FOR,
+  Match,
+  Missing,
+  RestoreReport,
+  ShapeDifference,
+)
 from nlp_export.checkpoints.tf2_items import POSITIONAL_EDGE
 from nlp_export.checkpoints.values import read_finite
 from nlp_export.errors import RequestError
@@ -117,6 +123,13 @@ def _compare(
       raise ValueError(f'{item} has no variables yet: call it once before it is restored.')
     for found in own:
       known = variables.setdefault(id(found.variable), found)
+      keys = [one.tensor.key for one in (known, found) if one.tensor]
+      if len(set(keys)) > 1:
+        raise RequestError(
+            f'The items {known.item} and {item} share {known.variable.name.removesuffix(":0")}, '
+            f'but {checkpoint.name} holds two of it ({", ".join(keys)}): they were not trained '
+            f'together. Correct checkpoint_items.{item}, or leave {item} out.'
+        )
       known.tensor = known.tensor or found.tensor
   report = RestoreReport(checkpoint.name, checkpoint.format, notes=checkpoint.notes)
   all_found = list(variables.values())
@@ -202,7 +215,9 @@ def _classify(
     if is_pooler and ENCODER_POOLER in without:
       report.left_out += [] if ENCODER_POOLER in report.left_out else [ENCODER_POOLER]
     else:
-      near = difflib.get_close_matches(readable.readable(found.path, name), spare, n=2)
+      near: list[str] = []
+      if len(report.missing) < NEAREST_FOR:
+        near = difflib.get_close_matches(readable.readable(found.path, name), spare, n=2)
       report.missing.append(Missing(found.item, name, found.path, found.shape, tuple(near)))
   elif tensor.shape != found.shape:
     report.shape_differences.append(

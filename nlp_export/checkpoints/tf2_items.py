@@ -20,6 +20,8 @@ from nlp_export.errors import RequestError
 
 _ROOT = 0
 _CONTAINERS = ('model', 'pretrainer', names.ENCODER)
+# How models call their encoder: BertPretrainerV2, and TF-NLP's task models.
+_ENCODER_EDGES = ('encoder_network', names.ENCODER, '_network')
 _OPTIMIZER_EDGE = re.compile(r'^_?(\w+_)?optimizer$')
 # Edges by position ('layer_with_weights-4'): the same weight has another one in another network.
 POSITIONAL_EDGE = re.compile(r'^layer(_with_weights)?-\d+$')
@@ -129,7 +131,7 @@ def find_items(objects: Objects, name: str, item_names: Mapping[str, str]) -> La
   encoder = _encoder(objects, root, containers)
   if encoder is not None:
     found[names.ENCODER], stored[names.ENCODER] = encoder
-  masked_lm = _masked_lm(objects, root, containers)
+  masked_lm = _masked_lm(objects, root, containers, found.get(names.ENCODER))
   if masked_lm is not None:
     found[names.MASKED_LM], stored[names.MASKED_LM] = masked_lm
   for head, (index, path) in _heads(objects, root, containers).items():
@@ -142,9 +144,7 @@ def find_items(objects: Objects, name: str, item_names: Mapping[str, str]) -> La
 
 
 def _is_encoder(children: Mapping[str, int]) -> bool:
-  return '_embedding_layer' in children or 'embedding_layer' in children or (
-      any(POSITIONAL_EDGE.match(edge) for edge in children) and 'encoder_network' not in children
-  )
+  return '_embedding_layer' in children or 'embedding_layer' in children
 
 
 def _encoder(
@@ -154,22 +154,29 @@ def _encoder(
   if names.ENCODER in root and 'encoder_network' not in objects.children(root[names.ENCODER]):
     return root[names.ENCODER], names.ENCODER
   for container in containers:
-    inner = objects.children(container).get('encoder_network')
-    if inner is not None:
-      return inner, _container_path(root, container, 'encoder_network')
+    children = objects.children(container)
+    for edge in _ENCODER_EDGES:
+      inner = children.get(edge)
+      if inner is not None and (edge == 'encoder_network' or _is_encoder(objects.children(inner))):
+        return inner, _container_path(root, container, edge)
   for container in containers:
-    if _is_encoder(objects.children(container)):
+    children = objects.children(container)
+    if _is_encoder(children) or any(POSITIONAL_EDGE.match(edge) for edge in children):
       return container, _container_path(root, container, '')
   return None
 
 
 def _masked_lm(
-    objects: Objects, root: Mapping[str, int], containers: list[int]
+    objects: Objects, root: Mapping[str, int], containers: list[int], encoder: int | None
 ) -> tuple[int, str] | None:
+  if names.MASKED_LM in root:
+    return root[names.MASKED_LM], names.MASKED_LM
   for container in containers:
-    inner = objects.children(container).get(names.MASKED_LM)
-    if inner is not None:
-      return inner, _container_path(root, container, names.MASKED_LM)
+    children = objects.children(container)
+    # Only the head of this very encoder: ELECTRA's model holds that of its generator.
+    own = encoder is not None and encoder in [children.get(edge) for edge in _ENCODER_EDGES]
+    if own and names.MASKED_LM in children:
+      return children[names.MASKED_LM], _container_path(root, container, names.MASKED_LM)
   return None
 
 
@@ -266,7 +273,8 @@ def _owners(
   for edge, index in root.items():
     if index in objects.optimizers:
       continue
-    if 'encoder_network' in objects.children(index) or edge in _CONTAINERS and index not in owners:
+    is_model = edge in _CONTAINERS and index not in owners
+    if is_model or 'encoder_network' in objects.children(index):
       for at, path in objects.paths(index, edge, objects.optimizers).items():
         part = '/'.join(path.split('/')[:2])  # 'model/classification_heads'
         owners.setdefault(at, Owner(HEAD, part, path))

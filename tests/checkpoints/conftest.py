@@ -58,7 +58,7 @@ def form(sources, tmp_path_factory):
 
 @pytest.fixture
 def outputs():
-  """A function: pretrainer, whether with the masked LM head -> its outputs as one list of arrays."""
+  """A function: pretrainer, whether with its masked LM head -> outputs as a list of arrays."""
   import numpy as np
   import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""BERT as transformers stores and computes it, in NumPy: an implementation of its own to compare with.
+"""BERT as transformers stores and computes it, written anew in NumPy to compare with.
 
 Source: transformers, models/bert/modeling_bert.py. A linear layer keeps [out, in].
 """

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nlp_export.checkpoints import compare, open_checkpoint, restore
+from nlp_export.errors import RequestError
 from tests import tiny
 from tests.checkpoints import written
 
@@ -146,6 +147,56 @@ def test_the_dense_layer_of_a_head_is_found_in_each_form(kind, name, form, sourc
   np.testing.assert_array_equal(bias, head.dense.bias.numpy())
   pooler = next(t for t in checkpoint.tensors if str(t) == 'pooler kernel')
   assert not np.allclose(kernel, pooler.read())  # Control: it is not the encoder's own pooler.
+
+
+def test_fine_tuned_classifiers(target, outputs, tmp_path):
+  import tensorflow as tf
+  from official.nlp.modeling import models
+
+  source = tiny.build_pretrainer(tiny.Size(seed=4), head=None)
+  model = models.BertClassifier(source.encoder_network, num_classes=2)
+  restored = target('bert')
+  for name, objects in (('trainer', {'model': model, **model.checkpoint_items}),
+                        ('model', {'model': model})):
+    tiny.draw_weights(restored, seed=98)
+    prefix = tf.train.Checkpoint(**objects).write(str(tmp_path / name))
+    report = restore(open_checkpoint(prefix), items_of(restored, False))
+    np.testing.assert_array_equal(outputs(restored, False)[1], outputs(source, False)[1])
+    assert len(report.unused.heads) == 2
+
+
+@pytest.mark.parametrize('tied', [False, True])
+def test_the_generators_head_of_electra_is_not_taken_for_the_encoders(tied, target, tmp_path):
+  import tensorflow as tf
+  from official.nlp.configs import encoders
+  from official.nlp.modeling import models
+
+  size = tiny.Size(seed=3)
+  generator = tiny.build_encoder(size)
+  shared = generator.get_embedding_layer() if tied else None
+  config = encoders.EncoderConfig(type='bert')
+  config.override({'bert': size.fields()})
+  discriminator = encoders.build_encoder(config, embedding_layer=shared)
+  model = models.ElectraPretrainer(
+      generator, discriminator, vocab_size=size.vocab_size, num_classes=2,
+      num_token_predictions=2, mlm_activation='gelu')
+  model.masked_lm.build(None)
+  tiny.draw_weights(model, seed=3)
+  prefix = tf.train.Checkpoint(model=model, **model.checkpoint_items).write(str(tmp_path / 'x'))
+
+  checkpoint = open_checkpoint(prefix)
+  assert checkpoint.items() == ('encoder',)
+  restored = target('bert')
+  report = restore(checkpoint, items_of(restored, with_mlm=False))
+  np.testing.assert_array_equal(
+      restored.encoder_network.pooler_layer.kernel.numpy(), discriminator.pooler_layer.kernel)
+  assert any('generator_network' in key for key in report.unused.heads)
+  with pytest.raises(RequestError, match="'masked_lm' is not in x"):
+    restore(checkpoint, items_of(restored, with_mlm=True))
+  if not tied:
+    named = open_checkpoint(prefix, {'masked_lm': 'model/masked_lm'})
+    with pytest.raises(RequestError, match=r'checkpoint_items.masked_lm, or leave masked_lm out.$'):
+      restore(named, items_of(restored, with_mlm=True))
 
 
 def test_a_path_through_the_objects_names_an_item(sources, target, outputs, tmp_path):

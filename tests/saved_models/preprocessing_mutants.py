@@ -47,7 +47,7 @@ class TinyPreprocessing(tf.train.Checkpoint):
     if bad == 'trainable':
       self.weight = tf.Variable(1.0)
       self.trainable_variables = [self.weight]
-    self.__call__ = self._root()
+    self.__call__ = self._root_function()
     self.tokenize = _Part(tf.function(self._tokenize, autograph=False))
     self.tokenize.__call__.get_concrete_function(_TEXT)
     self.tokenize.get_special_tokens_dict = self._special_tokens()
@@ -127,7 +127,7 @@ class TinyPreprocessing(tf.train.Checkpoint):
                                    seq_length=tf.TensorSpec([], tf.int32))
     return pack
 
-  def _root(self) -> Any:
+  def _root_function(self) -> Any:
     bad = self.bad
 
     def call(texts: tf.Tensor, training: bool = False,
@@ -160,7 +160,7 @@ class TinyPreprocessing(tf.train.Checkpoint):
 
 def expectation(source: TinyPreprocessing, **changes: Any) -> PreprocessingExpectation:
   """What the maker of an export of `source` knows."""
-  told = dict(
+  told: dict[str, Any] = dict(
       tokenizer='wordpiece', lower_case=False, default_seq_length=DEFAULT_SEQ_LENGTH, offsets=True,
       truncator='round_robin', num_segments=2, no_assert=False, special_tokens=source.special,
       asset_sha256={'vocab.txt': files.sha256(source.vocab_path)})

@@ -74,7 +74,7 @@ def export(directory: Path, bad: str = '', num_segments: int = 2, **changes: Any
   directory.mkdir(exist_ok=True)
   obj = mutants.TinyPreprocessing(directory, bad, num_segments)
   mutants.save(obj, str(directory / 'model'))
-  return directory / 'model', mutants.expectation(obj, **changes)
+  return directory / 'model', mutants.expectation(obj, num_segments=num_segments, **changes)
 
 
 @pytest.mark.parametrize('bad', ['', *FAULTS])
@@ -85,9 +85,9 @@ def test_each_fault_is_seen_by_its_checks_alone(tmp_path, bad):
 
 
 def test_three_segments_follow_the_law_of_two(tmp_path):
-  right = check(*export(tmp_path / 'a', '', 3, num_segments=3))
+  right = check(*export(tmp_path / 'a', '', 3))
   assert right.passed, '\n'.join(right.lines())
-  wrong = check(*export(tmp_path / 'b', 'third_cut_otherwise', 3, num_segments=3))
+  wrong = check(*export(tmp_path / 'b', 'third_cut_otherwise', 3))
   assert names_of(wrong.failed) == OTHERS['third_cut_otherwise']
 
 

@@ -195,18 +195,19 @@ def _load(path: str) -> dict[str, np.ndarray]:
 def describe_variables(variables: Iterable[Any]) -> list[dict[str, Any]]:
   """Name, shape, dtype and SHA-256 of the values of each tf.Variable, in order.
 
-  Values are read without a copy where TensorFlow allows it, two at a time (hashing leaves the
-  interpreter lock).
+  Values are read without a copy where TensorFlow allows it; two are hashed at a time (hashing
+  leaves the interpreter lock).
   """
+  variables = list(variables)
+  # TensorFlow is called by this thread alone: what another thread creates takes part in the
+  # numbering of functions, so that equal exports would not have equal bytes.
+  values = [np.ascontiguousarray(np.asarray(v.read_value())) for v in variables]
   with futures.ThreadPoolExecutor(2) as pool:
-    return list(pool.map(_describe, list(variables)))
+    digests = list(pool.map(_sha256, values))
+  return [{'name': variable.name, 'shape': [int(n) for n in value.shape],
+           'dtype': value.dtype.name, 'sha256': digest}
+          for variable, value, digest in zip(variables, values, digests, strict=True)]
 
 
-def _describe(variable: Any) -> dict[str, Any]:
-  value = np.ascontiguousarray(np.asarray(variable.read_value()))
-  return {
-      'name': variable.name,
-      'shape': [int(n) for n in value.shape],
-      'dtype': value.dtype.name,
-      'sha256': hashlib.sha256(value.view(np.uint8).reshape(-1)).hexdigest(),
-  }
+def _sha256(value: np.ndarray) -> str:
+  return hashlib.sha256(value.view(np.uint8).reshape(-1)).hexdigest()
