@@ -184,10 +184,8 @@ def _export_types(checkpoint: Checkpoint) -> dict[str, Possible]:
       names.MODEL: Possible(True, 'it holds the encoder') if names.ENCODER in items else no_encoder,
       names.MODEL_WITH_MLM: no_encoder,
       names.PREPROCESSING: Possible(True, 'needs no checkpoint, only the vocabulary'),
-      names.TEXT_EMBEDDING: no_encoder,
   }
   if names.ENCODER in items:
-    types[names.TEXT_EMBEDDING] = Possible(True, 'it holds the encoder; the vocabulary is needed')
     types[names.MODEL_WITH_MLM] = (
         Possible(True, 'it holds the encoder and the masked LM head')
         if names.MASKED_LM in items

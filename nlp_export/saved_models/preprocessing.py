@@ -84,7 +84,7 @@ class Preprocessing(_TextCallable):
     @tf.function(autograph=False)
     def call_tokenize(inputs, training=False):
       del training
-      return text_to_ids.tokenize(inputs)
+      return _checked(text_to_ids.tokenize(inputs))
 
     @tf.function(autograph=False)
     def call_pack(inputs, seq_length=default_seq_length):
@@ -215,7 +215,19 @@ def _flat(text_to_ids: Any, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
   """Tokens of all sentences in a row, and row splits, from any tokenizer."""
   if hasattr(text_to_ids, 'tokenize_flat'):
     return text_to_ids.tokenize_flat(sentences)
-  return without_words(text_to_ids.tokenize(sentences))
+  return without_words(_checked(text_to_ids.tokenize(sentences)))
+
+
+def _checked(tokens: Any) -> tf.RaggedTensor:
+  """What a tokenizer's `tokenize` returned, if it is what its protocol says."""
+  right = (isinstance(tokens, tf.RaggedTensor) and tokens.dtype == tf.int32
+           and tokens.row_splits.dtype == tf.int64 and tokens.ragged_rank in (1, 2)
+           and tokens.flat_values.shape.rank == 1)
+  if not right:
+    raise RequestError(
+        f'tokenize of the tokenizer returns {tokens!r}. It must return a RaggedTensor with int64 '
+        'row_splits, int32 [batch, (tokens)] or [batch, (words), (pieces)].')
+  return tokens
 
 
 def _segments(inputs: Any, num_segments: int) -> list[tuple[tf.Tensor, tf.Tensor]]:

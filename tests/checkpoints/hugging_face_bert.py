@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tests import tiny
+
 
 def forward(weights: dict[str, np.ndarray], heads: int, inputs: dict[str, np.ndarray], gelu) -> Any:
   """sequence_output [batch, seq_length, width] and pooled_output [batch, width], float64."""
@@ -57,10 +59,9 @@ def mlm_logits(weights: dict[str, np.ndarray], sequence_output: np.ndarray, gelu
   return x @ w['embeddings.word_embeddings.weight'].T + w['cls.predictions.bias']
 
 
-def draw(
-    vocab: int, width: int = 16, layers: int = 2, inner: int = 24, positions: int = 32
-) -> dict[str, np.ndarray]:
+def draw(width: int = 16, layers: int = 2, inner: int = 24) -> dict[str, np.ndarray]:
   """Seeded weights of BertForPreTraining, with the names that transformers gives them."""
+  vocab, positions = tiny.Size.vocab_size, tiny.Size.max_position_embeddings
   rng = np.random.default_rng(7)
   shapes: dict[str, tuple[int, ...]] = {
       'bert.embeddings.word_embeddings.weight': (vocab, width),

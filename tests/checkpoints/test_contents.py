@@ -11,7 +11,8 @@ from tests import tiny
 from tests.checkpoints import hugging_face_bert as hf
 
 SIZES = {'vocab_size': tiny.Size.vocab_size, 'hidden_size': 16, 'num_attention_heads': 2,
-         'intermediate_size': 24, 'max_position_embeddings': 32, 'type_vocab_size': 2}
+         'intermediate_size': 24,
+         'max_position_embeddings': tiny.Size.max_position_embeddings, 'type_vocab_size': 2}
 
 
 def inspect(path, item_names=None):
@@ -97,7 +98,7 @@ def test_hugging_face(minilm_dir, tmp_path):
   assert (held.encoder_type, held.sizes['num_layers'], held.sizes['num_attention_heads']) == (
       'bert', 6, 12)
   assert held.dtypes == {'float32': 7 + 16 * 6}
-  directory = hf.write(tmp_path / 'x', hf.draw(tiny.Size.vocab_size))
+  directory = hf.write(tmp_path / 'x', hf.draw())
   assert inspect(directory).export_types['model_with_mlm'].possible
   assert inspect(directory).sizes == SIZES | {'num_layers': 2}
 

@@ -50,9 +50,11 @@ def test_another_number_of_layers_either_way(form, kind, layers, name):
 
 
 @pytest.mark.parametrize('size, wanted', [
-    (dict(vocab_size=200), 'word embeddings: checkpoint {}, config 200: another vocabulary?'),
+    (dict(vocab_size=200),
+     f'word embeddings: checkpoint {tiny.Size.vocab_size}, config 200: another vocabulary?'),
     (dict(max_position_embeddings=16),
-     'position embeddings: checkpoint 32, config 16: another max_position_embeddings?'),
+     f'position embeddings: checkpoint {tiny.Size.max_position_embeddings}, config 16: another '
+     'max_position_embeddings?'),
     (dict(num_attention_heads=4),
      'attention heads: checkpoint 2, config 4: another num_attention_heads?'),
     (dict(hidden_size=32), 'hidden width: checkpoint 16, config 32: another hidden_size?'),
@@ -61,7 +63,6 @@ def test_another_number_of_layers_either_way(form, kind, layers, name):
 ])
 @pytest.mark.parametrize('kind', ['bert', 'bert_v2', 'albert'])
 def test_each_size_has_its_own_guess(form, kind, size, wanted):
-  wanted = wanted.format(tiny.Size.vocab_size)
   assert refused(form(kind, 'encoder'), type=kind, **size) == [wanted]
 
 

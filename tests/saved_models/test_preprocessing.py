@@ -437,18 +437,21 @@ def test_moved_and_saved_again(export, tmp_path):
 def test_two_processes_write_the_same_bytes(tmp_path):
   vocab_file = write_vocab(tmp_path / 'vocab.txt', UNCASED)
   code = ('import sys; from nlp_export import tokenizers; '
-          'from nlp_export.saved_models import preprocessing as p; '
-          'p.save(p.build(tokenizers.wordpiece(sys.argv[1], sys.argv[3] == "True")), sys.argv[2])')
-  for name, lower_case in (('one', True), ('two', True), ('three', False)):
-    subprocess.run([sys.executable, '-c', code, vocab_file, str(tmp_path / name), str(lower_case)],
-                   cwd=ROOT, check=True, capture_output=True)
+          'from nlp_export.saved_models import preprocessing as p\n'
+          'for lower_case in (True, False): '
+          'p.save(p.build(tokenizers.wordpiece(sys.argv[1], lower_case)), '
+          'f"{sys.argv[2]}_{lower_case}")')
+  running = [subprocess.Popen([sys.executable, '-c', code, vocab_file, str(tmp_path / name)],
+                              cwd=ROOT, stderr=subprocess.DEVNULL) for name in ('one', 'two')]
+  assert [process.wait(300) for process in running] == [0, 0]
 
   def content(name):
     return {str(p.relative_to(tmp_path / name)): p.read_bytes()
             for p in (tmp_path / name).rglob('*') if p.is_file()}
 
-  assert content('one') == content('two')
-  assert content('one') != content('three')  # control
+  assert content('one_True') == content('two_True')
+  assert content('one_False') == content('two_False')
+  assert content('one_True') != content('one_False')  # control
 
 
 @pytest.mark.conformance(2)
@@ -517,7 +520,10 @@ class LettersGraph(tf.Module):
     if self.letters.asserts:
       tf.debugging.Assert(tf.reduce_all(numbers >= 0), ['no byte'])
     tokens = split.with_flat_values(numbers)
-    return tf.expand_dims(tokens, 2) if self.letters.ranks == 3 else tokens
+    if self.letters.ranks == 2:
+      return tokens
+    one_each = tf.RaggedTensor.from_row_lengths(numbers, tf.ones_like(numbers, tf.int64))
+    return tokens.with_values(one_each if self.letters.ranks == 3 else numbers[:, None])
 
 
 @pytest.mark.parametrize('ranks', [2, 3])
@@ -536,6 +542,8 @@ def test_own_tokenizer_must_keep_its_promises(tmp_path):
     preprocessing.build(Letters(), tokenize_with_offsets=True)
   with pytest.raises(RequestError, match="lack .'padding_id'.*The keys are vocab_size, .*mask_id.$"):
     preprocessing.build(Letters(missing='padding_id'), tokenize_with_offsets=False)
+  with pytest.raises(RequestError, match='int32 .batch, .tokens.. or .batch, .words., .pieces..[.]$'):
+    preprocessing.build(Letters(ranks=0), tokenize_with_offsets=False)
   asserting = preprocessing.build(
       Letters(asserts=True), tokenize_with_offsets=False, disable_assert=True)
   with pytest.raises(CheckError, match='with validate=False.$'):
