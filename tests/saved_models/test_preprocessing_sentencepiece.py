@@ -64,7 +64,7 @@ def test_ids_equal_the_layer_of_tf_nlp(model_file, texts, tmp_path, lower_case, 
   special = loaded.tokenize.get_special_tokens_dict()
   assert {k: int(v) for k, v in special.items()} == reference.get_special_tokens_dict()
   # Of an own proto, no id is out of range.
-  assert 0 <= min(tokens.flat_values) and max(tokens.flat_values) < int(special['vocab_size'])
+  assert min(tokens.flat_values) >= 0 and max(tokens.flat_values) < int(special['vocab_size'])
 
 
 def test_accents_are_kept_on_request(model_file, tmp_path):

@@ -1,0 +1,1 @@
+"""Measurements beside the reference; results in README.md."""
