@@ -68,7 +68,10 @@ def main(arguments: Sequence[str]) -> int:
   _prepare_process(debug)
   place = ''
   try:
-    options = _parse(arguments)
+    try:
+      options = _parse(arguments)
+    except SystemExit as done:  # --help.
+      return int(done.code or 0)
     if options.list:
       print('\n'.join(listing.lines()))
       return 0
@@ -79,8 +82,6 @@ def main(arguments: Sequence[str]) -> int:
     if options.dry_run:
       return _dry_run(bound, plan, place)
     return _run(bound, plan, place, arguments)
-  except SystemExit as done:  # --help.
-    return int(done.code or 0)
   except BrokenPipeError:  # `run.py --list | head`: the rest is not wanted.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -97,6 +98,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _prepare_process(debug: bool) -> None:
   signal.signal(signal.SIGTERM, _interrupt)
+  # The terminal was closed, or a connection lost; under nohup that is to be ignored.
+  if hasattr(signal, 'SIGHUP') and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, _interrupt)
   if debug:
     logging.basicConfig(level=logging.DEBUG)
   else:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gin
 
 from nlp_export import checkpoints, config, encoders, exporting, files, names, tokenizers
 from nlp_export import pretrainer as pretrainers
+from nlp_export.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run, experiment, require
+from nlp_export.own_parts import explain_part
 
 _DEFAULT_MLM_ACTIVATION = 'gelu'  # PretrainerConfig.mlm_activation in TF-NLP.
 
@@ -30,7 +32,7 @@ def export(
     mlm_activation: str | None = None,
     default_seq_length: int = 128,
     tokenize_with_offsets: bool | None = None,
-    truncator: str = 'round_robin',
+    truncator: Literal['round_robin', 'waterfall'] = 'round_robin',
     num_segments: int = 2,
     disable_assert: bool = False,
     dropout_seed: int = 0,
@@ -61,6 +63,7 @@ def export(
   """
   types = _checked_types(export_types)
   wants_encoder = names.MODEL in types or names.MODEL_WITH_MLM in types
+  _check_values(poolers if wants_encoder else None, mlm_activation, num_segments, dropout_seed)
   found = None
   if checkpoint is not None:
     found = checkpoints.find_checkpoint(checkpoint)
@@ -77,8 +80,10 @@ def export(
     spec.check_exportable()
     notes = (*found.notes, *notes, *spec.notes)
     mlm_activation = mlm_activation or (
-        spec.hidden_activation if brought else _DEFAULT_MLM_ACTIVATION)
-  made_tokenizer.check(spec.vocab_size if spec else None)
+        brought.hidden_activation if brought else _DEFAULT_MLM_ACTIVATION)
+  with explain_part(made_tokenizer, f'The {made_tokenizer.kind} tokenizer'):
+    made_tokenizer.check(spec.vocab_size if spec else None)
+    tokenizer_line = f'tokenizer: {made_tokenizer.description()}'
   if names.PREPROCESSING in types:
     tokenizers.check_default_seq_length(
         default_seq_length, spec.max_positions if spec else None, num_segments)
@@ -105,7 +110,7 @@ def export(
             *([made_tokenizer.asset_file] if made_tokenizer.asset_file else ()),
             *([encoder_config] if encoder_config and wants_encoder else ())]
   return Plan(
-      lines=[*_plan_lines(request), *notes],
+      lines=[*_plan_lines(request, tokenizer_line), *notes],
       inputs=tuple(dict.fromkeys(inputs)),
       outputs=tuple(request.destinations().values()),
       execute=lambda run: _execute(request, run, notes),
@@ -123,6 +128,26 @@ def _checked_types(export_types: Sequence[str]) -> tuple[str, ...]:
         f'EXPORT_TYPES is {tuple(export_types)!r}: {found}. The types are {", ".join(known)}: '
         "write --set EXPORT_TYPES=\"('model', 'preprocessing')\".")
   return tuple(t for t in known if t in export_types)
+
+
+def _check_values(
+    poolers: Sequence[Any] | None, mlm_activation: str | None, num_segments: int, dropout_seed: int
+) -> None:
+  """What the types of the parameters do not say; `poolers` None if no encoder is exported."""
+  if poolers is not None and not poolers:
+    raise RequestError(
+        'POOLERS is empty, so there is no encoder to export: each pooler gives one. Write --set '
+        "POOLERS='(@poolers.keep,)', or --set EXPORT_TYPES=\"('preprocessing',)\" alone.")
+  if mlm_activation is not None and mlm_activation.lower() not in ACTIVATIONS:
+    raise RequestError(
+        f'export.mlm_activation is {mlm_activation!r}, which is no activation that TF-NLP knows. '
+        f'Write one of {", ".join(ACTIVATIONS)}')
+  if num_segments < 1:
+    raise RequestError(f'export.num_segments is {num_segments}, but a row has one segment or more. '
+                       'Write --set export.num_segments=2, as BERT has it.')
+  if not -2**63 <= dropout_seed < 2**63:
+    raise RequestError(f'export.dropout_seed is {dropout_seed}, which has more than 64 bits. '
+                       'Write --set export.dropout_seed=0.')
 
 
 def _vocab_file(
@@ -144,13 +169,13 @@ def _tokenizer(
   return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer, recorded)
 
 
-def _plan_lines(request: exporting.ExportRequest) -> list[str]:
+def _plan_lines(request: exporting.ExportRequest, tokenizer_line: str) -> list[str]:
   lines = []
   if request.checkpoint is not None and request.encoder is not None:
     spec = request.encoder
     lines.append(f'restore {request.checkpoint.path} ({request.checkpoint.kind}) into {spec.type}: '
                  f'{spec.num_layers} layers, {spec.hidden_size} wide, from {spec.source}')
-  lines.append(f'tokenizer: {request.tokenizer.description()}')
+  lines.append(tokenizer_line)
   return lines + [f'write and verify {path}' for path in request.destinations().values()]
 
 

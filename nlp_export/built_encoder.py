@@ -6,6 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from nlp_export import names
+from nlp_export.errors import RequestError
+from nlp_export.own_parts import explain_part
+
 
 def is_network(value: Any) -> bool:
   """True for a tf_keras layer or model; told by the names of its classes, to import neither."""
@@ -18,7 +22,7 @@ class BuiltEncoder:
   """A network that a user's factory built, with the properties of an EncoderSpec.
 
   Sizes are read from the network's get_config(), as TF-NLP's networks and their subclasses give
-  it; what is not there is None.
+  it; what is not there is None, but for the two that `check_exportable` finds in the outputs.
 
   Attributes:
     network: the tf_keras network.
@@ -26,6 +30,7 @@ class BuiltEncoder:
   """
   network: Any
   source: str
+  _seen: dict[str, int] = dataclasses.field(default_factory=dict, repr=False)
 
   type = 'own'
   notes = ()
@@ -43,8 +48,9 @@ class BuiltEncoder:
     config = self.config
     return next((config[name] for name in names if config.get(name) is not None), None)
 
-  hidden_size = property(lambda self: self._get('hidden_size'))
-  num_layers = property(lambda self: self._get('num_layers', 'num_blocks'))
+  hidden_size = property(lambda self: self._get('hidden_size') or self._seen.get('hidden_size'))
+  num_layers = property(
+      lambda self: self._get('num_layers', 'num_blocks') or self._seen.get('num_layers'))
   num_attention_heads = property(lambda self: self._get('num_attention_heads'))
   intermediate_size = property(lambda self: self._get('intermediate_size', 'inner_dim'))
   vocab_size = property(lambda self: self._get('vocab_size', 'word_vocab_size'))
@@ -64,7 +70,28 @@ class BuiltEncoder:
     return sum(variable.shape.num_elements() for variable in self.network.trainable_variables)
 
   def check_exportable(self) -> None:
-    """Nothing is known of it before it is run: verification decides."""
+    """Calls the network once, which also makes the variables of one that was not built yet.
+
+    Raises:
+      RequestError: it fails, or returns something else than an encoder does.
+    """
+    import tensorflow as tf
+
+    what = f'The encoder network from {self.source}'
+    with explain_part(self.network, what):
+      outputs = self.network({name: tf.ones([1, 3], tf.int32) for name in names.ENCODER_INPUTS})
+    found = {name: _shape(value) for name, value in outputs.items()} if isinstance(
+        outputs, Mapping) else _shape(outputs)
+    sequence = found.get(names.SEQUENCE_OUTPUT) if isinstance(found, dict) else None
+    layers = found.get(names.ENCODER_OUTPUTS) if isinstance(found, dict) else None
+    if (not isinstance(sequence, tuple) or sequence[:2] != (1, 3) or len(sequence) != 3
+        or not isinstance(layers, list) or not layers or set(layers) != {sequence}):
+      raise RequestError(
+          f'{what} returned {found} for inputs of shape (1, 3). Let it return a dict with '
+          f'{names.SEQUENCE_OUTPUT} [batch, seq_length, width], {names.ENCODER_OUTPUTS}, a list of '
+          f'such tensors, one for each layer, and {names.POOLED_OUTPUT} [batch, width] if it has '
+          'a pooler.')
+    self._seen.update(hidden_size=sequence[2], num_layers=len(layers))
 
   def build(self, initialise: bool = False) -> Any:
     """The network itself, whatever `initialise`: its factory chose its initial weights."""
@@ -74,3 +101,10 @@ class BuiltEncoder:
   def to_json(self) -> dict[str, Any]:
     """A dict of JSON values for a record; the network cannot be made from it."""
     return {'type': self.type, 'class': type(self.network).__name__, 'source': self.source}
+
+
+def _shape(value: Any) -> Any:
+  """Of a tensor as a tuple, of several as a list; else the type's name."""
+  if isinstance(value, (list, tuple)):
+    return [_shape(item) for item in value]
+  return tuple(value.shape) if hasattr(value, 'shape') else type(value).__name__

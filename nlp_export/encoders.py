@@ -18,6 +18,7 @@ from nlp_export.built_encoder import BuiltEncoder, is_network
 from nlp_export.encoder_blocks import Place, complete_block
 from nlp_export.encoder_spec import EncoderSpec, differences, specs_agree
 from nlp_export.errors import RequestError
+from nlp_export.own_parts import explain_part
 
 __all__ = [
     'BuiltEncoder', 'EncoderSpec', 'albert', 'bert', 'bert_v2', 'differences', 'from_file',
@@ -239,14 +240,15 @@ def _called(encoder: Any) -> EncoderSpec | BuiltEncoder:
 
 
 def _call(factory: Callable[[], Any], name: str) -> Any:
-  try:
-    return factory()
-  except TypeError as error:
-    # Python's and gin's words for an argument that nobody bound.
-    if not re.search(r'missing \d+ required (positional|keyword-only) argument', str(error)):
-      raise
-    argument = re.search(r"required [^:]+: ([^\n]+)", str(error))
-    raise RequestError(
-        f'The encoder factory {name} was called without its required'
-        f' {argument.group(1).strip() if argument else "arguments"}. Bind each in the gin file, as'
-        ' encoders.from_file.path = \'bert_config.json\' does') from error
+  with explain_part(factory, f'The encoder factory {name}'):
+    try:
+      return factory()
+    except TypeError as error:
+      # Python's and gin's words for an argument that nobody bound.
+      if not re.search(r'missing \d+ required (positional|keyword-only) argument', str(error)):
+        raise
+      argument = re.search(r"required [^:]+: ([^\n]+)", str(error))
+      raise RequestError(
+          f'The encoder factory {name} was called without its required'
+          f' {argument.group(1).strip() if argument else "arguments"}. Bind each in the gin file,'
+          " as encoders.from_file.path = 'bert_config.json' does") from error

@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nlp_export import checkpoints, files, names, poolers
+from nlp_export import checkpoints, files, names, poolers, staging
 from nlp_export.encoders import BuiltEncoder, EncoderSpec
-from nlp_export.errors import CheckError
+from nlp_export.errors import CheckError, RequestError
+from nlp_export.own_parts import explain_part
 from nlp_export.run_context import Run
 from nlp_export.tokenizers import Tokenizer
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
   from nlp_export.saved_models.encoder import EncoderSavedModel
   from nlp_export.saved_models.verification import Job, VerificationReport
 
-MARKER = files.join(names.EXTRA_DIR, names.VERIFICATION_FILE)
 _PREPROCESSING_LABEL = names.PREPROCESSING
 
 
@@ -93,14 +93,16 @@ def export(request: ExportRequest, run: Run) -> dict[str, str]:
     CheckError: a SavedModel is not what it should be. Nothing was put in place then.
   """
   places = {label: files.join(run.out_dir, path) for label, path in request.destinations().items()}
-  todo = {label: path for label, path in places.items() if not is_complete(path)}
+  todo = {label: path for label, path in places.items() if not staging.is_complete(path)}
   for label in places.keys() - todo.keys():
     run.say(f'{label}: done before')
-  with contextlib.ExitStack() as stack:
+  with staging.whole_exports(files.join(run.out_dir, names.EXPORTS_DIR)), \
+       contextlib.ExitStack() as stack:
     work = stack.enter_context(tempfile.TemporaryDirectory(prefix='nlp_export_'))
     # Ends before `work`: what is put in place was staged there if out_dir is remote.
-    staging = {label: stack.enter_context(_staged(path, work)) for label, path in todo.items()}
-    staged = _write_all(request, run, staging, work)
+    beside = {label: stack.enter_context(staging.staged(path, work))
+              for label, path in todo.items()}
+    staged = _write_all(request, run, beside, work)
     with run.step('verify'):
       reports = _verify(staged)
     for report in reports:
@@ -115,46 +117,29 @@ def export(request: ExportRequest, run: Run) -> dict[str, str]:
   return places
 
 
-def is_complete(path: str) -> bool:
-  """Whether a directory is an export that was written and verified to the end."""
-  marker = files.join(path, MARKER)
-  return files.exists(marker) and bool(files.read_json(marker)['passed'])
-
-
-@contextlib.contextmanager
-def _staged(destination: str, work: str) -> Iterator[str]:
-  """A local path to write a SavedModel to; it becomes `destination` if the block ends well."""
-  with files.staging_dir(destination, marker=MARKER) as beside:
-    if not files.is_remote(beside):
-      yield beside
-      return
-    local = tempfile.mkdtemp(dir=work)
-    yield local
-    files.copy_tree(local, beside, last=MARKER)
-
-
 def _write_all(
-    request: ExportRequest, run: Run, staging: Mapping[str, str], work: str
+    request: ExportRequest, run: Run, beside: Mapping[str, str], work: str
 ) -> dict[str, _Staged]:
   from nlp_export.saved_models import provenance
 
   staged: dict[str, _Staged] = {}
-  if not staging:
+  if not beside:
     return staged
-  tokenizer = provenance.of_tokenizer(request.tokenizer)
+  with explain_part(request.tokenizer, f'The {request.tokenizer.kind} tokenizer'):
+    tokenizer = provenance.of_tokenizer(request.tokenizer)
   assets = {tokenizer['asset']: tokenizer['sha256']} if tokenizer['asset'] else {}
-  if any(label != _PREPROCESSING_LABEL for label in staging):
-    staged |= _write_encoders(request, run, staging, work, tokenizer, assets)
-  if _PREPROCESSING_LABEL in staging:
+  if any(label != _PREPROCESSING_LABEL for label in beside):
+    staged |= _write_encoders(request, run, beside, work, tokenizer, assets)
+  if _PREPROCESSING_LABEL in beside:
     with run.step('write preprocessing'):
       staged[_PREPROCESSING_LABEL] = _write_preprocessing(
-          request, staging[_PREPROCESSING_LABEL], work, tokenizer, assets,
+          request, beside[_PREPROCESSING_LABEL], work, tokenizer, assets,
           encoder=next(iter(staged), ''))
   return staged
 
 
 def _write_encoders(
-    request: ExportRequest, run: Run, staging: Mapping[str, str], work: str,
+    request: ExportRequest, run: Run, beside: Mapping[str, str], work: str,
     tokenizer: Mapping[str, Any], assets: Mapping[str, str],
 ) -> dict[str, _Staged]:
   from nlp_export.dropout import DropoutState
@@ -174,28 +159,29 @@ def _write_encoders(
   source = restored.pooler_source()
   weights = {name: poolers.initialise(pooler, name, restored.spec.hidden_size, source)
              for name, pooler in request.pooler_functions.items()
-             if any(f'{name}/{kind}' in staging for kind in request.encoder_types)}
-  expected = expectations.EncoderExpectations(restored, request.tokenizer, assets, work)
+             if any(f'{name}/{kind}' in beside for kind in request.encoder_types)}
+  with _own_network(restored):
+    expected = expectations.EncoderExpectations(restored, request.tokenizer, assets, work)
   graphs = _Graphs(restored, dropout, request.tokenizer)
   staged = {}
   for pooler_name, pooler_weights in weights.items():
     _set_pooler(restored, pooler_name, pooler_weights)
     for kind in request.encoder_types:
       label = f'{pooler_name}/{kind}'
-      if label not in staging:
+      if label not in beside:
         continue
       with_mlm = kind == names.MODEL_WITH_MLM
       with run.step(f'write {label}'):
-        graphs.write(staging[label], with_pooler=pooler_weights is not None, with_mlm=with_mlm)
-        expectation = expected.of(
-            label.replace('/', '.'), pooler_weights, with_mlm)
+        graphs.write(beside[label], with_pooler=pooler_weights is not None, with_mlm=with_mlm)
+        with _own_network(restored):
+          expectation = expected.of(label.replace('/', '.'), pooler_weights, with_mlm)
       staged[label] = _Staged(
-          path=staging[label],
+          path=beside[label],
           provenance=provenance.of_encoder(
               kind, restored, pooler_name=pooler_name, weights=pooler_weights,
               tokenizer=tokenizer, preprocessor=_preprocessor_sentence(request, tokenizer),
               input_hashes=run.input_hashes),
-          job=_job(staging[label], label, expectation, request, work),
+          job=_job(beside[label], label, expectation, request, work),
           restore=restored.report.to_json())
   return staged
 
@@ -215,11 +201,13 @@ class _Graphs:
     from nlp_export.saved_models import writing
 
     known = self._roots.get((with_pooler, with_mlm))
-    with explain_failures('write', path):
-      if known:
+    if known:
+      with explain_failures('write', path):
         writing.write_with_present_values(*known, path)
-        return
+      return
+    with _own_network(self._restored):
       root = self._trace(with_pooler, with_mlm)
+    with explain_failures('write', path):
       writing.write(root, path)
     self._roots[with_pooler, with_mlm] = (root, path)
 
@@ -234,16 +222,22 @@ class _Graphs:
         with_pooler=with_pooler, masked_lm=self._restored.masked_lm if with_mlm else None)
 
 
+def _own_network(restored: RestoredEncoder) -> contextlib.AbstractContextManager[None]:
+  """Names the network in what goes wrong inside, if it is not one of TF-NLP's."""
+  if isinstance(restored.spec, BuiltEncoder):
+    return explain_part(restored.network, f'The encoder network from {restored.spec.source}')
+  return contextlib.nullcontext()
+
+
 def _set_pooler(
     restored: RestoredEncoder, name: str, weights: poolers.PoolerWeights | None) -> None:
-  from nlp_export.errors import RequestError
-
   if weights is None:
     return
   if restored.pooler is None:
     raise RequestError(
-        f'Pooler {name} was asked for, but an encoder of type {restored.spec.type} has no pooler '
-        "to initialise. Write --set POOLERS='(@poolers.none,)'.")
+        f'Pooler {name} was asked for, but the encoder from {restored.spec.source} has no pooler to '
+        'initialise: neither an attribute pooler_layer nor a dense layer called '
+        f'{" or ".join(names.POOLER_LAYER_NAMES)}. Write --set POOLERS=\'(@poolers.none,)\'.')
   restored.pooler.kernel.assign(weights.kernel)
   restored.pooler.bias.assign(weights.bias)
 
@@ -256,8 +250,10 @@ def _write_preprocessing(
   from nlp_export.saved_models import expectations, preprocessing, provenance
 
   options = dict(request.preprocessing)
+  with explain_part(request.tokenizer, f'The {request.tokenizer.kind} tokenizer'):
+    root = preprocessing.build(request.tokenizer, **options)
   with explain_failures('write', path):
-    preprocessing.save(preprocessing.build(request.tokenizer, **options), path)
+    preprocessing.save(root, path)
   expectation = expectations.of_preprocessing(request.tokenizer, options, assets, work)
   return _Staged(
       path=path,

@@ -243,6 +243,9 @@ def copy_tree(source: str, destination: str, last: str | None = None) -> None:
 
 # Directories that appear complete or not at all.
 
+# This process's own: in a container a killed run may have had the same process number.
+_STAGING: set[str] = set()
+
 
 def _beside(path: str) -> str:
   name = f'.{basename(path)}.partial-{os.getpid()}-{secrets.token_hex(4)}'
@@ -269,6 +272,7 @@ def staging_dir(destination: str, marker: str | None = None) -> Iterator[str]:
   make_dirs(dirname(destination))
   remove_stale_staging(destination)
   staging = _beside(destination)
+  _STAGING.add(staging)
   try:
     make_dirs(staging)
     yield staging
@@ -279,6 +283,8 @@ def staging_dir(destination: str, marker: str | None = None) -> Iterator[str]:
   except BaseException:
     remove_tree(staging)
     raise
+  finally:
+    _STAGING.discard(staging)
 
 
 def _publish_remote(staging: str, destination: str, marker: str | None) -> None:
@@ -295,13 +301,14 @@ def remove_stale_staging(destination: str) -> None:
   prefix = f'.{basename(destination)}.partial-'
   parent = dirname(destination)
   for name in list_dir(parent) if exists(parent) else ():
-    if name.startswith(prefix) and not _is_running(name[len(prefix) :].partition('-')[0]):
-      path = join(parent, name)
+    path = join(parent, name)
+    if name.startswith(prefix) and path.removesuffix('.moved') not in _STAGING and not (
+        _is_running(name[len(prefix) :].partition('-')[0])):
       remove_tree(path) if is_dir(path) else remove(path)
 
 
 def _is_running(pid: str) -> bool:
-  if not pid.isdigit():
+  if not pid.isdigit() or int(pid) == os.getpid():
     return False
   try:
     os.kill(int(pid), 0)

@@ -141,8 +141,12 @@ def unknown(selector: str, sign: str = '') -> str:
     return (f'{said} Add the import of the module that registers it above that line; '
             '`run.py --list` shows the parts of this repository.')
   full = [s if s in options else f'{gin_index.GIN_MODULE}.{s}' for s in found]
+  # If nothing but the prefix is alike, it is perhaps nobody's misspelling.
+  own = '' if close(name, [s.rpartition('.')[2] for s in full]) else (
+      f' If {name} is your own, import its module above that line.')
   return f'{said} Did you mean ' + ' or '.join(
-      f'{sign}{shown_name}{options[s]}' for shown_name, s in zip(found, full, strict=True)) + '?'
+      f'{sign}{shown_name}{options[s]}' for shown_name, s in zip(found, full, strict=True)
+  ) + f'?{own}'
 
 
 def unknown_parameter(selector: str, parameter: str) -> str:

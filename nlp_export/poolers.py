@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from typing import Any, Callable, Mapping, Protocol
 
 import gin
@@ -20,6 +21,7 @@ import numpy as np
 
 from nlp_export import names
 from nlp_export.errors import RequestError
+from nlp_export.own_parts import explain_part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +171,9 @@ def random(width: int, seed: int = 0, stddev: float = 0.02) -> PoolerWeights:
   if not stddev > 0:
     raise RequestError(f'Pooler random got stddev = {stddev!r}, which gives no random kernel. '
                        'Set random.stddev to a positive number such as 0.02.')
+  if seed < 0:
+    raise RequestError(f'Pooler random got seed = {seed!r}; seeds start at 0. Set random.seed to 0 '
+                       'or a positive whole number.')
   uniform = np.random.Generator(np.random.Philox(seed)).random((width, width))
   low, high = special.ndtr([-2.0, 2.0])
   kernel = stddev * special.ndtri(low + uniform * (high - low))
@@ -225,23 +230,45 @@ def initialise(
   """
   offered = {'width': width, 'checkpoint': checkpoint}
   parameters = inspect.signature(pooler).parameters
-  weights = pooler(**{k: v for k, v in offered.items() if k in parameters})
+  with explain_part(pooler, f'Pooler {name}'):
+    weights = pooler(**{k: v for k, v in offered.items() if k in parameters})
   if weights is None:
     return None
   if not isinstance(weights, PoolerWeights):
     raise RequestError(
         f'Pooler {name} returned {type(weights).__name__}. A pooler returns '
         'nlp_export.poolers.PoolerWeights(kernel, bias), or None for no pooler.')
-  kernel, bias = np.asarray(weights.kernel), np.asarray(weights.bias)
+  kernel, bias = _array(weights.kernel, 'kernel', name), _array(weights.bias, 'bias', name)
   if kernel.shape != (width, width) or bias.shape != (width,):
     raise RequestError(
         f'Pooler {name} returned kernel {list(kernel.shape)} and bias {list(bias.shape)}; the '
         f'encoder is {width} wide. Return kernel [{width}, {width}] and bias [{width}].')
   if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-    raise RequestError(f'Pooler {name} returned weights with NaN or Inf. Return finite ones.')
+    raise RequestError(f'Pooler {name} returned weights that are NaN or infinite as float32. '
+                       'Return finite ones.')
+  try:
+    json.dumps(dict(weights.arguments), allow_nan=False)
+  except (TypeError, ValueError) as error:
+    raise RequestError(
+        f'Pooler {name} returned the arguments {weights.arguments!r}, which JSON cannot hold '
+        f'({error}). Return a dict of plain numbers, strings and lists.') from error
   return dataclasses.replace(
-      weights, kernel=kernel.astype(np.float32), bias=bias.astype(np.float32),
+      weights, kernel=kernel, bias=bias,
       origin=weights.origin or f'The pooler was made by {name}.')
+
+
+def _array(value: Any, what: str, name: str) -> np.ndarray:
+  """float32; what is beyond its range is infinite there."""
+  try:
+    array = np.asarray(value)
+  except (TypeError, ValueError):  # Ragged lists.
+    array = np.array(None)
+  if array.dtype.kind not in 'fiub':
+    raise RequestError(
+        f'Pooler {name} returned a {what} of type {type(value).__name__} ({array.dtype}), which is '
+        'no array of real numbers. Return numpy arrays of float32.')
+  with np.errstate(over='ignore'):
+    return array.astype(np.float32)
 
 
 def layer_of(network: Any) -> Any:

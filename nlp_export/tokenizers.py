@@ -13,6 +13,7 @@ import gin
 
 from nlp_export import files
 from nlp_export.errors import RequestError
+from nlp_export.own_parts import explain_part
 from nlp_export.tokenizer_types import (
     SENTENCEPIECE,
     WORDPIECE,
@@ -135,7 +136,8 @@ def from_macros(
 def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:
   made: Any = tokenizer
   if not isinstance(made, Tokenizer) and callable(made):
-    made = made()
+    with explain_part(tokenizer, 'The tokenizer factory TOKENIZER'):
+      made = made()
   if not isinstance(made, Tokenizer):
     lacks = [name for name in ('kind', 'asset_file', 'lower_case', 'vocab_size',
                                'special_token_ids', 'description', 'check', 'build')

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.sentencepiece_model import sentencepiece_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -169,3 +170,22 @@ def uncased_exports(run_py, tiny_dir, tiny_uncased) -> dict[str, str]:
 def cased_exports(run_py, tiny_dir, tiny_cased) -> dict[str, str]:
   """Verified SavedModels of `tiny_cased` by export type. Shared: copy what you mean to change."""
   return export_tiny(run_py, tiny_dir / 'cased_out', tiny_cased)
+
+
+@pytest.fixture(scope='session')
+def stand_in(request):
+  """A function from a macro's name to a value that exists, or None for macros of other kinds."""
+
+  def value(macro: str) -> str | None:
+    if macro in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'):
+      return request.getfixturevalue('tiny_uncased')[macro]
+    if macro == 'SP_MODEL_FILE':
+      path = request.getfixturevalue('tiny_dir') / 'pieces.model'
+      path.write_bytes(sentencepiece_model())
+      return str(path)
+    if macro in ('EXPORT', 'PREPROCESSING'):
+      kind = 'model' if macro == 'EXPORT' else 'preprocessing'
+      return request.getfixturevalue('uncased_exports')[kind]
+    return None
+
+  return value

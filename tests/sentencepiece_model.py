@@ -7,7 +7,8 @@ import io
 
 import sentencepiece
 
-_WORDS = 'the cat sat on a mat and café naïve über straße Ωmega 中文 d ef abc xy hello world'.split()
+_WORDS = (
+    'the cat sat on a mat and café naïve über straße Ωmega 中文 d ef abc xy hello world'.split())
 
 
 @functools.cache

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS = {
     'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'children'),
     'config': ('config', 'gin_*', 'experiment', 'run_*', 'failures', 'listing', 'log_file',
-               'origin', 'out_dir'),
+               'origin', 'out_dir', 'own_parts'),
     'encoder, tokenizer': (
         'encoder*', 'built_encoder', 'activations', 'dropout', 'tokenizer*', 'vocabulary',
         # The graph that a tokenizer becomes; `tokenizer.build()` makes it.
@@ -34,7 +34,7 @@ STEPS = {
         'saved_models.verification', 'saved_models.verification.*',
         'saved_models.expectations',  # What verification is told about the source.
     ),
-    'export': ('exporting', 'embedding'),  # All of the steps above for one checkpoint.
+    'export': ('exporting', 'embedding', 'staging'),  # All of the steps above for one checkpoint.
     'GLUE': ('glue', 'glue.*'),
     'report': ('reports', 'reports.*'),
 }  # fmt: skip

@@ -57,12 +57,6 @@ def opening(name: str) -> str:
   return ' '.join(lines)
 
 
-@pytest.fixture(scope='module')
-def stand_ins(tiny_uncased, tiny_dir) -> dict[str, str]:
-  """A value for every macro that a run file may require."""
-  return {**tiny_uncased, 'EXPORT': str(tiny_dir)}
-
-
 @pytest.mark.parametrize('name', FILES)
 def test_parses_strictly_and_without_tensorflow(name):
   failure, heavy = parse(name)
@@ -99,8 +93,8 @@ def test_a_run_file_names_what_must_be_set(name):
 
 
 @pytest.mark.parametrize('name', RUNS)
-def test_a_run_file_passes_a_dry_run_given_its_macros(name, run_py, stand_ins, tmp_path):
-  settings = [f'--set={macro}={stand_ins[macro]}' for macro in NEEDS.get(name, ())]
+def test_a_run_file_passes_a_dry_run_given_its_macros(name, run_py, stand_in, tmp_path):
+  settings = [f'--set={macro}={stand_in(macro)}' for macro in NEEDS.get(name, ())]
   done = run_py(name, *settings, '--dry_run', f'--out_dir={tmp_path / "out"}')
   assert done.status == 0, done.output
   assert not (tmp_path / 'out').exists()

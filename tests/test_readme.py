@@ -16,11 +16,25 @@ BLOCK = re.compile(r'^```[^\n]*\n(.*?)^```', re.M | re.S)
 # Files a page may name that are not in the checkout: they are a run's, or the reader's own.
 NOT_OURS = re.compile(r'(^|/)(config|operative_config)\.gin$|(^|/)my_\w+|^out/|^exports/')
 
+# Settings that show a form and are not for pasting.
+FORMS = ('NAME=VALUE', 'NAME=VALUE]...')
+
+
+def code(text: str) -> str:
+  """Everything a page shows as code: fenced blocks, indented blocks, words in backticks."""
+  indented = re.findall(r'^ {4,}\S.*$', BLOCK.sub('', text), re.M)
+  inline = re.findall(r'`([^`\n]+)`', BLOCK.sub('', text))
+  return '\n'.join([*BLOCK.findall(text), *indented, *inline])
+
 
 def commands(text: str) -> list[str]:
-  """The lines of code blocks that call run.py, continuation lines joined."""
-  lines = '\n'.join(BLOCK.findall(text)).replace('\\\n', ' ').splitlines()
-  return [line.strip().removeprefix('$ ') for line in lines if 'python run.py ' in line]
+  """The lines of code that call run.py, continuation lines joined.
+
+  A line with `...` or a [choice] in it shows a form; it is not for pasting.
+  """
+  lines = re.sub(r'\\\n\s*', '', code(text)).splitlines()
+  calls = [line[line.index('python run.py ') :] for line in lines if 'python run.py ' in line]
+  return [call.strip() for call in calls if '...' not in call and '[' not in call]
 
 
 def named_paths(text: str) -> set[str]:
@@ -30,29 +44,45 @@ def named_paths(text: str) -> set[str]:
   return {path for path in paths if not NOT_OURS.search(path)}
 
 
-COMMANDS = sorted({command for page in PAGES for command in commands(page.read_text())})
+def lone_settings(text: str) -> list[str]:
+  """The NAME=VALUE of every `--set NAME=VALUE` that stands alone in backticks."""
+  found = re.findall(r'`--set ([^`\n]+)`', text)
+  return [shlex.split(setting)[0] for setting in found if setting not in FORMS]
 
 
-@pytest.fixture(scope='module')
-def stand_ins(tiny_uncased, tiny_dir) -> dict[str, str]:
-  """A value for each macro that the pages set to some path of their own."""
-  directory = str(tiny_dir)
-  return {**tiny_uncased, 'EXPORT': directory, 'PREPROCESSING': directory}
+TEXTS = [page.read_text() for page in PAGES]
+COMMANDS = sorted({command for text in TEXTS for command in commands(text)})
+SETTINGS = sorted({setting for text in TEXTS for setting in lone_settings(text)})
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_a_command_passes_a_dry_run(command, run_py, stand_ins, tmp_path):
+def test_a_command_passes_a_dry_run(command, run_py, stand_in, tmp_path):
   words = shlex.split(command, comments=True)
   arguments = words[words.index('run.py') + 1 :]
   for i, word in enumerate(arguments):
-    name, is_setting, _ = word.removeprefix('--set=').partition('=')
-    if is_setting and name in stand_ins:
-      arguments[i] = f'{name}={stand_ins[name]}'
-      if word.startswith('--set='):
-        arguments[i] = '--set=' + arguments[i]
+    name, is_setting, value = word.removeprefix('--set=').partition('=')
+    if is_setting and not name.startswith('-'):
+      start = '--set=' if word.startswith('--set=') else ''
+      arguments[i] = f'{start}{name}={stand_in(name) or value}'
   if '--list' not in arguments:
     arguments += ['--dry_run', '--out_dir', str(tmp_path / 'out')]
   done = run_py(*arguments)
+  assert done.status == 0, done.output
+
+
+@pytest.mark.parametrize('setting', SETTINGS)
+def test_a_setting_passes_a_dry_run_of_an_export(setting, run_py, stand_in, tmp_path):
+  macros = {name: stand_in(name) for name in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE')}
+  name, _, value = setting.partition('=')
+  if name == 'SP_MODEL_FILE':
+    del macros['VOCAB_FILE']
+  macros[name] = stand_in(name) or value
+  done = run_py(
+      'gin/runs/export.gin',
+      *(f'--set={name}={value}' for name, value in macros.items()),
+      '--dry_run',
+      f'--out_dir={tmp_path / "out"}',
+  )
   assert done.status == 0, done.output
 
 
@@ -62,9 +92,21 @@ def test_every_named_file_exists(page):
 
 
 def test_the_readers_work():  # Control: the tests above have something to find.
-  page = '```\npython run.py gin/runs/x.gin \\\n  --set A=1\n```\nSee `gin/runs/no.gin`, out/a.gin.'
-  assert commands(page) == ['python run.py gin/runs/x.gin    --set A=1']
-  assert named_paths(page) == {'gin/runs/x.gin', 'gin/runs/no.gin'}
+  page = """
+```
+python run.py gin/runs/x.gin \\
+  --set A=1
+```
+    python run.py gin/runs/y.gin \\
+        --set B=2
+See `gin/runs/no.gin`, out/a.gin, `python run.py gin/runs/z.gin`, `python run.py X... [-a]`.
+"""
+  assert commands(page) == [
+      'python run.py gin/runs/x.gin --set A=1',
+      'python run.py gin/runs/y.gin --set B=2',
+      'python run.py gin/runs/z.gin',
+  ]
+  assert named_paths(page) == {f'gin/runs/{name}.gin' for name in ('x', 'y', 'z', 'no')}
 
 
 def test_the_readme_shows_the_two_commands_that_set_everything_up():
@@ -76,6 +118,5 @@ def test_the_readme_shows_the_two_commands_that_set_everything_up():
 def test_make_knows_every_target_that_a_page_names():
   targets = set(re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.M))
   for page in PAGES:
-    named = set(re.findall(r'`make ([\w-]+)', page.read_text()))
-    named |= {w for b in BLOCK.findall(page.read_text()) for w in re.findall(r'^make ([\w-]+)', b)}
+    named = set(re.findall(r'^\s*make ([\w-]+)', code(page.read_text()), re.M))
     assert named <= targets, page.name

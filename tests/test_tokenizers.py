@@ -177,7 +177,8 @@ def test_truncated_sentencepiece_model_is_refused(vocab):
 
 
 @pytest.mark.conformance(107)
-@pytest.mark.parametrize('given', [(), ('vocab_file', 'sp_model_file'), ('vocab_file', 'tokenizer')])
+@pytest.mark.parametrize(
+    'given', [(), ('vocab_file', 'sp_model_file'), ('vocab_file', 'tokenizer')])
 def test_exactly_one_tokenizer(vocab, given):
   message = refused(tokenizers.from_macros, **{name: vocab() for name in given})
   assert message.endswith('Set exactly one, for example --set VOCAB_FILE=bert/vocab.txt.')

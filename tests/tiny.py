@@ -46,7 +46,7 @@ class Size:
   num_layers: int = 2
   num_attention_heads: int = 2
   intermediate_size: int = 24
-  max_position_embeddings: int = 128
+  max_position_embeddings: int = 256
   hidden_activation: str = 'gelu'
   dropout_rate: float = 0.1
   embedding_size: int | None = None

@@ -130,7 +130,8 @@ def test_training_has_no_effect(loaded):
         loaded.tokenize(FIXTURE).to_list())
 
 
-@pytest.mark.parametrize('seq_length', [7, tf.constant(7), np.int32(7)], ids=['int', 'tensor', 'np'])
+@pytest.mark.parametrize(
+    'seq_length', [7, tf.constant(7), np.int32(7)], ids=['int', 'tensor', 'numpy'])
 def test_root_takes_seq_length_as_document_000_shows(loaded, seq_length):
   packed = loaded(tf.constant(['d d d d d d']), seq_length=seq_length)
   assert ids(packed) == [[2, 4, 4, 4, 4, 4, 3]]
@@ -540,9 +541,9 @@ def test_own_tokenizer(tmp_path, ranks):
 def test_own_tokenizer_must_keep_its_promises(tmp_path):
   with pytest.raises(RequestError, match='Write tokenize_with_offsets = False.$'):
     preprocessing.build(Letters(), tokenize_with_offsets=True)
-  with pytest.raises(RequestError, match="lack .'padding_id'.*The keys are vocab_size, .*mask_id.$"):
+  with pytest.raises(RequestError, match="lack .'padding_id'.*The keys are .*mask_id.$"):
     preprocessing.build(Letters(missing='padding_id'), tokenize_with_offsets=False)
-  with pytest.raises(RequestError, match='int32 .batch, .tokens.. or .batch, .words., .pieces..[.]$'):
+  with pytest.raises(RequestError, match='or .batch, .words., .pieces..[.]$'):
     preprocessing.build(Letters(ranks=0), tokenize_with_offsets=False)
   asserting = preprocessing.build(
       Letters(asserts=True), tokenize_with_offsets=False, disable_assert=True)
@@ -571,6 +572,12 @@ def test_unfit_vocabulary_is_refused_before_any_work(tmp_path):
       write_vocab(tmp_path / 'v', [t for t in UNCASED if t != '[UNK]']), True)
   with pytest.raises(RequestError, match='no .UNK.'):
     preprocessing.build(tokenizer)
+
+
+def test_vocabulary_that_tf_text_cannot_compile(tmp_path):
+  vocab_file = write_vocab(tmp_path / 'v', [*UNCASED, 'b' * 300, 'c'])
+  with pytest.raises(RequestError, match='line 9; .* such as .unused0. in its place.$'):
+    preprocessing.build(tokenizers.wordpiece(vocab_file, True))
 
 
 @pytest.mark.conformance(75)

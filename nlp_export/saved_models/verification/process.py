@@ -79,11 +79,12 @@ def _moved(job: Job, elsewhere: str) -> Iterator[str]:
     return
   path = job.path.rstrip('/')
   beside = f'{path}.moved'
-  files.rename(path, beside)
   try:
+    files.rename(path, beside)  # Inside: Ctrl-C may come between any two lines.
     yield beside
   finally:
-    files.rename(beside, path)
+    if files.exists(beside):
+      files.rename(beside, path)
 
 
 def _run_worker(work: dict, directory: str, jobs: Sequence[Job]) -> list[VerificationReport]:
