@@ -1,4 +1,4 @@
-"""What do a checkpoint's encoder and tokenizer look like as TF Hub SavedModels, proved equal to it?"""
+"""Which TF Hub SavedModels does a checkpoint give, proved equal to it?"""
 
 from __future__ import annotations
 
@@ -73,8 +73,7 @@ def export(
           why=f'EXPORT_TYPES is {types!r}')
   made_tokenizer, notes = _tokenizer(tokenizer, vocab_file, sp_model_file, do_lower_case, found)
   spec = None
-  if wants_encoder:
-    assert found is not None
+  if wants_encoder and found:
     brought = encoders.from_file(found.encoder_config) if found.encoder_config else None
     spec = encoders.resolve(encoder, encoder_config, brought)
     spec.check_exportable()

@@ -1,3 +1,3 @@
-"""nlp_export: pre-trained Transformer encoders to TF Hub SavedModels that are proved equal to them."""
+"""Pre-trained text encoders as TF Hub SavedModels that are proved equal to what was trained."""
 
 __version__ = '0.1.0'

@@ -16,7 +16,8 @@ states but different examples, draw different masks.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 import tf_keras

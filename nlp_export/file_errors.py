@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from nlp_export.errors import RequestError
@@ -24,6 +26,8 @@ _CAUSES = {
     errno.ENOTDIR: ('a part of the path is a file, not a directory', 'Name another path'),
     errno.EISDIR: ('it is a directory, not a file', 'Name a file in it'),
 }
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 # The same for tf.errors, by class name, so that they need no import here.
 _REMOTE_ERRNO = {
@@ -59,4 +63,6 @@ def explain_failures(verb: str, path: str) -> Iterator[None]:
 def explained(verb: str, path: str, code: int | None, text: str = '') -> RequestError:
   """The RequestError for an errno; `text` stands for the cause where the errno is not known."""
   cause, cure = _CAUSES.get(code or 0, (text, 'Check the path'))
+  if code in _NO_SPACE and path.startswith(os.path.join(tempfile.gettempdir(), 'nlp_export_')):
+    cure = 'Free some space or have temporary files elsewhere: TMPDIR=DIR'
   return RequestError(f'Cannot {verb} {path}: {cause}. {cure}.')

@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from typing import Any, Callable, Mapping, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import gin
 import numpy as np
@@ -44,7 +45,9 @@ class PoolerWeights:
 class DenseReader(Protocol):
   """The part of an open checkpoint that poolers use."""
 
-  name: str
+  @property
+  def name(self) -> str:
+    """Base name of the checkpoint."""
 
   def dense(self, item: str) -> tuple[np.ndarray, np.ndarray]:
     """Kernel [in, out] and bias [out] of a dense layer; RequestError if there is none."""

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-POOLERS = '(@poolers.keep, @poolers.copy_nsp, @second/poolers.random, @poolers.identity, @poolers.none)'
+POOLERS = ('(@poolers.keep, @poolers.copy_nsp, @second/poolers.random, @poolers.identity, '
+           '@poolers.none)')
 NAMES = ('keep', 'copy_nsp', 'second.random', 'identity', 'none')
 TYPES = "('model', 'model_with_mlm', 'preprocessing')"
 
@@ -79,7 +80,8 @@ def test_the_exports_equal_the_pretrainer_but_for_the_pooler(
   for outputs in (encoder(inputs), encoder.mlm(mlm_inputs)):
     np.testing.assert_allclose(
         outputs['sequence_output'], expected['sequence_output'], atol=1e-5)
-  np.testing.assert_allclose(encoder.mlm(mlm_inputs)['mlm_logits'], expected['mlm_logits'], atol=1e-5)
+  logits = encoder.mlm(mlm_inputs)['mlm_logits']
+  np.testing.assert_allclose(logits, expected['mlm_logits'], atol=1e-5)
   assert not hasattr(tf.saved_model.load(str(run_dir / 'exports' / name / 'model')), 'mlm')
 
 
@@ -160,7 +162,8 @@ def test_an_export_that_was_removed_is_made_again(run_dir, run_py, tmp_path):
 def test_provenance_names_files_by_hash_and_the_pooler(run_dir, tiny_uncased):
   import hashlib
 
-  record = json.loads((run_dir / 'exports/second.random/model/assets.extra/provenance.json').read_text())
+  extra = run_dir / 'exports/second.random/model/assets.extra'
+  record = json.loads((extra / 'provenance.json').read_text())
   assert record['pooler']['arguments'] == {'seed': 3, 'stddev': 0.02}
   assert record['pooler']['origin'].endswith('seed 3.')
   index = tiny_uncased['CHECKPOINT'] + '.index'
@@ -191,12 +194,12 @@ def test_the_card_s_snippet_runs(run_dir, path):
 
 def test_the_masked_lm_activation_is_the_pretrainer_s_own(run_py, tiny_size, tiny_dir, tiny_uncased,
                                                           tmp_path):
-  """An activation that differs from the encoder's is used, verified, and said (control: it matters)."""
   out = tmp_path / 'relu'
   done = run_py('gin/runs/export.gin', *settings(tiny_uncased, EXPORT_TYPES="('model_with_mlm',)"),
                 '--set', "export.mlm_activation='relu'", '--out_dir', out)
   assert done.status == 0, done.output
-  assert '**Masked-LM activation:** relu' in (out / 'exports/keep/model_with_mlm/README.md').read_text()
+  card = (out / 'exports/keep/model_with_mlm/README.md').read_text()
+  assert '**Masked-LM activation:** relu' in card
 
 
 def test_preprocessing_alone_needs_no_checkpoint(run_py, tiny_vocab_cased, tmp_path):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -87,7 +88,7 @@ class EncoderSavedModel(tf.train.Checkpoint):
     self.trainable_variables = weights
     self.dropout_state = dropout.variable
     self.variables = [*weights, *network.non_trainable_variables, dropout.variable]
-    self.regularization_losses = []
+    self.regularization_losses: list[Any] = []
     if tokenizer is not None:
       self._attach(tokenizer)
 
@@ -121,9 +122,10 @@ class EncoderSavedModel(tf.train.Checkpoint):
 
     @tf.function(
         input_signature=[_ENCODER_SPECS[name] for name in names.ENCODER_INPUTS], autograph=False)
-    def serving_default(input_word_ids, input_mask, input_type_ids):  # type: ignore[no-untyped-def]
+    def serving_default(input_word_ids, input_mask, input_type_ids):
       outputs = self.trace(training=False)(
-          dict(zip(names.ENCODER_INPUTS, (input_word_ids, input_mask, input_type_ids))))
+          {names.INPUT_WORD_IDS: input_word_ids, names.INPUT_MASK: input_mask,
+           names.INPUT_TYPE_IDS: input_type_ids})
       flat = {}
       for name, value in outputs.items():
         if isinstance(value, (list, tuple)):
@@ -154,7 +156,7 @@ class MaskedLmSavedModel(tf.train.Checkpoint):
     head = [v for v in masked_lm.trainable_variables if id(v) not in shared]
     self.trainable_variables = [*encoder.trainable_variables, *head]
     self.variables = [*self.trainable_variables, encoder.dropout_state]
-    self.regularization_losses = []
+    self.regularization_losses: list[Any] = []
 
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
       outputs = dict(

@@ -156,7 +156,8 @@ def _input_batches(tokenizer: Tokenizer | None, spec: Any) -> list[reference.Bat
   layer = _tfnlp_layer(tokenizer) if tokenizer else None
   if layer is None or names.START_OF_SEQUENCE_ID not in special:
     return reference.random_batches(
-        spec.vocab_size or (tokenizer.vocab_size if tokenizer else 1), spec.max_positions or 64, spec.type_vocab_size or 1)
+        spec.vocab_size or (tokenizer.vocab_size if tokenizer else 1),
+        spec.max_positions or 64, spec.type_vocab_size or 1)
   token_ids = [_merged(layer(list(example))) for example in reference.SENTENCES]
   return reference.sentence_batches(
       token_ids,

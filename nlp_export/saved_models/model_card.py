@@ -18,6 +18,7 @@ _ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    autoescape=False,  # noqa: S701 - Markdown, not HTML.
     keep_trailing_newline=True,
 )
 _TEMPLATES = {

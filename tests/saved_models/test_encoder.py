@@ -117,7 +117,8 @@ def test_training_turns_dropout_on_in_exactly_two_traces(source):
   loaded, inputs = tf.saved_model.load(source.path), batch(3, 9)
   calls = [loaded(inputs, training=True)['pooled_output'].numpy() for _ in range(20)]
   assert np.std(calls, axis=0).max() > 1e-3
-  np.testing.assert_array_equal(loaded(inputs)['default'], loaded(inputs, training=False)['default'])
+  inference = loaded(inputs, training=False)
+  np.testing.assert_array_equal(loaded(inputs)['default'], inference['default'])
   assert sorted(c.structured_input_signature[0][1] for c in loaded.__call__.concrete_functions) == [
       False, True]
 
@@ -127,7 +128,8 @@ def test_without_dropout_training_changes_nothing(tmp_path):
   still = Source(str(tmp_path), 'bert', dropout_rate=0.0, attention_dropout_rate=0.0)
   loaded, inputs = tf.saved_model.load(still.path), batch(3, 9)
   np.testing.assert_allclose(
-      loaded(inputs, training=True)['sequence_output'], loaded(inputs)['sequence_output'], atol=1e-6)
+      loaded(inputs, training=True)['sequence_output'], loaded(inputs)['sequence_output'],
+      atol=1e-6)
 
 
 def test_the_same_dropout_state_gives_the_same_masks_in_python_and_in_the_export(source):
@@ -283,7 +285,8 @@ def test_after_a_step_through_mlm_both_carry_the_new_weights(source, tmp_path):
   mlm_inputs = {**inputs, 'masked_lm_positions': tf.constant([[0], [0], [0]])}
   with tf.GradientTape() as tape:
     loss = tf.reduce_sum(loaded.mlm(mlm_inputs, training=True)['mlm_logits']**2)
-  for v, g in zip(loaded.mlm.trainable_variables, tape.gradient(loss, loaded.mlm.trainable_variables)):
+  variables = loaded.mlm.trainable_variables
+  for v, g in zip(variables, tape.gradient(loss, variables)):
     if g is not None:
       v.assign_sub(0.01 * tf.convert_to_tensor(g))
   after, logits = loaded(inputs)['sequence_output'], loaded.mlm(mlm_inputs)['mlm_logits']
@@ -314,7 +317,8 @@ def test_present_values_are_written_without_the_graph(source, tmp_path):
   assert not np.allclose(expected_old, expected_new, atol=1e-2)
   assert filecmp.cmp(f'{source.path}/saved_model.pb', tmp_path / 'second' / 'saved_model.pb', False)
   positions = {**inputs, 'masked_lm_positions': tf.zeros([3, 1], tf.int32)}
-  np.testing.assert_array_equal(first.mlm(positions)['mlm_logits'], second.mlm(positions)['mlm_logits'])
+  logits = [export.mlm(positions)['mlm_logits'] for export in (first, second)]
+  np.testing.assert_array_equal(*logits)
   assert not os.path.exists(tmp_path / 'second' / 'variables' / 'variables.index.tempstate')
 
 
