@@ -12,15 +12,14 @@ import argparse
 import logging
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from nlp_export import config, failures, files, gin_names, listing, out_dir
+from nlp_export import config, failures, files, gin_names, interrupts, listing, out_dir
 from nlp_export.config import Bound, GinText
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run
@@ -97,18 +96,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _prepare_process(debug: bool) -> None:
-  signal.signal(signal.SIGTERM, _interrupt)
-  # The terminal was closed, or a connection lost; under nohup that is to be ignored.
-  if hasattr(signal, 'SIGHUP') and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, _interrupt)
+  interrupts.install()
   if debug:
     logging.basicConfig(level=logging.DEBUG)
   else:
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-
-
-def _interrupt(number: int, frame: Any) -> NoReturn:
-  raise KeyboardInterrupt  # As Ctrl-C: every `finally` on the way tidies up.
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 
 def _check_inputs_exist(plan: Plan) -> None:

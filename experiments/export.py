@@ -7,7 +7,16 @@ from typing import Any, Literal
 
 import gin
 
-from nlp_export import checkpoints, config, encoders, exporting, files, names, tokenizers
+from nlp_export import (
+    checkpoints,
+    config,
+    encoders,
+    exporting,
+    files,
+    names,
+    staging,
+    tokenizers,
+)
 from nlp_export import pretrainer as pretrainers
 from nlp_export.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
@@ -111,7 +120,7 @@ def export(
   return Plan(
       lines=[*_plan_lines(request, tokenizer_line), *notes],
       inputs=tuple(dict.fromkeys(inputs)),
-      outputs=tuple(request.destinations().values()),
+      outputs=tuple(files.join(path, staging.MARKER) for path in request.destinations().values()),
       execute=lambda run: _execute(request, run, notes),
   )
 

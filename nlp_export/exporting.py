@@ -17,6 +17,7 @@ from nlp_export.encoders import BuiltEncoder, EncoderSpec
 from nlp_export.errors import CheckError, RequestError
 from nlp_export.own_parts import explain_part
 from nlp_export.run_context import Run
+from nlp_export.saved_models import verification
 from nlp_export.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ def export(request: ExportRequest, run: Run) -> dict[str, str]:
   todo = {label: path for label, path in places.items() if not staging.is_complete(path)}
   for label in places.keys() - todo.keys():
     run.say(f'{label}: done before')
-  with staging.whole_exports(files.join(run.out_dir, names.EXPORTS_DIR)), \
+  if not todo:
+    return places
+  with verification.FreshProcess() as fresh, \
+       staging.whole_exports(files.join(run.out_dir, names.EXPORTS_DIR)), \
        contextlib.ExitStack() as stack:
     work = stack.enter_context(tempfile.TemporaryDirectory(prefix='nlp_export_'))
     # Ends before `work`: what is put in place was staged there if out_dir is remote.
@@ -104,7 +108,7 @@ def export(request: ExportRequest, run: Run) -> dict[str, str]:
               for label, path in todo.items()}
     staged = _write_all(request, run, beside, work)
     with run.step('verify'):
-      reports = _verify(staged)
+      reports = fresh.verify([item.job for item in staged.values()])
     for report in reports:
       run.say(report.summary())
     failed = [report for report in reports if not report.passed]
@@ -281,12 +285,6 @@ def _as_written(paths: Sequence[str]) -> Iterator[str]:
   for path in paths:
     if files.dirname(path):
       yield path
-
-
-def _verify(staged: Mapping[str, _Staged]) -> list[VerificationReport]:
-  from nlp_export.saved_models import verification
-
-  return verification.verify([item.job for item in staged.values()]) if staged else []
 
 
 def _finish(item: _Staged, report: VerificationReport, run: Run) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from nlp_export import children
+from nlp_export import children, interrupts
 
 
 class Recorder(Protocol):
@@ -92,11 +92,13 @@ class Run:
   @contextlib.contextmanager
   def step(self, name: str) -> Iterator[None]:
     """Times a part of the work: shown on the screen, and its wall time [s] kept in run.json."""
+    interrupts.check()
     self._recorder.begin_step(name)
     start = time.perf_counter()
     finished = False
     try:
       yield
+      interrupts.check()
       finished = True
     finally:
       self._recorder.end_step(name, time.perf_counter() - start, finished)

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # The steps of the data, in order, and the modules of each (below nlp_export; the longest pattern
 # that fits decides). A module imports its own step and earlier ones. A new module needs its place.
 STEPS = {
-    'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'children'),
+    'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'children',
+               'interrupts'),
     'config': ('config', 'gin_*', 'experiment', 'run_*', 'failures', 'listing', 'log_file',
                'origin', 'out_dir', 'own_parts'),
     'encoder, tokenizer': (

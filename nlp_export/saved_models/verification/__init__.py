@@ -6,11 +6,11 @@ the maker of an export knows; `registry.all_checks()` lists the checks.
 
 from nlp_export.saved_models.verification.job import (
     EncoderExpectation, Job, PreprocessingExpectation)
-from nlp_export.saved_models.verification.process import verify
+from nlp_export.saved_models.verification.process import FreshProcess, verify
 from nlp_export.saved_models.verification.report import (
     CheckResult, VerificationReport, all_passed)
 
 __all__ = [
     'CheckResult', 'EncoderExpectation', 'Job', 'PreprocessingExpectation', 'VerificationReport',
-    'all_passed', 'verify',
+    'FreshProcess', 'all_passed', 'verify',
 ]

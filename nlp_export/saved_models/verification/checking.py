@@ -76,6 +76,9 @@ def run_check(check: Check, subject: Subject) -> CheckResult:
     return result(status, why=str(error))
   except Exception as error:
     return result(reports.FAILED, why=first_line(error))
+  if passed.value is not None and _finite(passed.value) is None:
+    return result(reports.FAILED, tolerance=passed.tolerance,
+                  why=f'it measured {passed.value}: the outputs are not finite')
   return result(reports.PASSED, value=passed.value, tolerance=passed.tolerance, why=passed.why)
 
 

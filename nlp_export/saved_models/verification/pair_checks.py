@@ -42,7 +42,10 @@ def feeds_encoder(subject: PreprocessingSubject) -> Passed:
 def same_tokenizer(subject: PreprocessingSubject) -> Passed:
   """Both have the same vocabulary and the same lower-casing."""
   encoder = _encoder(subject)
-  wordpiece = subject.kind_of_tokenizer == WORDPIECE
+  if subject.has_own_tokenizer:
+    if not subject.asset_names or not hasattr(encoder.obj, names.VOCAB_FILE):
+      raise NotApplicable('its tokenizer, its maker\'s own, has no file in one of the two')
+  wordpiece = subject.kind_of_tokenizer == WORDPIECE or subject.has_own_tokenizer
   path = asset_path(encoder, names.VOCAB_FILE if wordpiece else names.SP_MODEL_FILE)
   if path is None:
     raise Failed(f'the preprocessing is {subject.kind_of_tokenizer}; the encoder has no such file')

@@ -90,6 +90,18 @@ class PreprocessingSubject(Subject):
       return self.told.tokenizer
     return WORDPIECE if self.tokens.shape.rank == 3 else SENTENCEPIECE
 
+  @property
+  def has_own_tokenizer(self) -> bool:
+    """Whether its tokenizer is neither of the two of TF Hub's API, but its maker's own."""
+    return self.kind_of_tokenizer not in (WORDPIECE, SENTENCEPIECE)
+
+  @property
+  def token_rank(self) -> int:
+    """Rank of tokenize's result: 3 with words and pieces, 2 without words."""
+    if self.has_own_tokenizer:
+      return 3 if self.tokens.shape.rank == 3 else 2
+    return 3 if self.kind_of_tokenizer == WORDPIECE else 2
+
   @shared
   def default_seq_length(self) -> int:
     """Reading the root's static output shape."""

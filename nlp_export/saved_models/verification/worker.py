@@ -1,8 +1,10 @@
 """What runs in the fresh process? Loading and checking, with TF-NLP and Keras 2 out of reach.
 
-    python -m nlp_export.saved_models.verification.worker WORK_FILE
+    python -m nlp_export.saved_models.verification.worker [--leave_imports]
 
-WORK_FILE is JSON: {jobs: [{job, moved_path}], report}. The reports are written to `report`.
+It imports what it needs, waits for a line with the path of a work file, JSON {jobs: [{job,
+moved_path}], report}, and writes the reports to `report`. The end of its input without a line
+ends it: nothing is to be verified, or the parent has gone.
 """
 
 from __future__ import annotations
@@ -77,11 +79,18 @@ def run(work: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main(argv: list[str]) -> int:
-  """Reads the work file named on the command line, writes the reports."""
-  with open(argv[1], encoding='utf-8') as f:
-    work = json.load(f)
-  if work.get('bar', True):
+  """Reads the work file named on standard input, writes the reports."""
+  if '--leave_imports' not in argv:
     sys.meta_path.insert(0, ImportBar())
+  # Now, while the parent is still writing what will be checked.
+  import tensorflow_text  # noqa: F401
+  from nlp_export.saved_models.verification import check_modules  # noqa: F401
+
+  work_file = sys.stdin.readline().rstrip('\n')
+  if not work_file:
+    return 0
+  with open(work_file, encoding='utf-8') as f:
+    work = json.load(f)
   reports = run(work)
   with open(work['report'], 'w', encoding='utf-8') as f:
     json.dump(reports, f, allow_nan=False)

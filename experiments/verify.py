@@ -1,0 +1,63 @@
+"""Does a SavedModel, ours or anybody's, do what TF Hub's text API promises?"""
+
+from __future__ import annotations
+
+import gin
+
+from nlp_export import files, names
+from nlp_export.experiment import Outcome, Plan, Run, experiment, require
+from nlp_export.saved_models import verification
+
+_SCHEMA_VERSION = 1
+
+
+@experiment(conditional=('export', 'preprocessing'))
+def verify(
+    export: str | None = gin.REQUIRED, preprocessing: str | None = gin.REQUIRED
+) -> Plan:
+  """Checks of TF Hub's text API on finished SavedModels; no checkpoint needed.
+
+  Args:
+    export: EXPORT: directory of an encoder's SavedModel (or of a preprocessing one: which it is is
+      told by its content), or a handle that tensorflow_hub resolves.
+    preprocessing: PREPROCESSING: of the preprocessing SavedModel that belongs to it, to check that
+      the two fit.
+  """
+  require({'export': export, 'preprocessing': preprocessing})
+  given = {label: path for label, path in (('EXPORT', export), ('PREPROCESSING', preprocessing))
+           if path}
+  return Plan(
+      lines=[f'load {path} in a fresh process and check it' for path in given.values()],
+      inputs=tuple(path for path in given.values() if not _is_handle(path)),
+      execute=lambda run: _execute(given, run))
+
+
+def _is_handle(path: str) -> bool:
+  """Whether tensorflow_hub has to fetch it: http(s) URLs; gs:// is a file system."""
+  return path.startswith(('http://', 'https://'))
+
+
+def _execute(given: dict[str, str], run: Run) -> Outcome:
+  jobs = []
+  for label, path in given.items():
+    encoder = 'EXPORT' if label == 'PREPROCESSING' and 'EXPORT' in given else ''
+    jobs.append(verification.Job(_resolved(path), label, encoder=encoder))
+  with run.step('verify'):
+    reports = verification.verify(jobs)
+  passed = verification.all_passed(reports)
+  result = {'schema_version': _SCHEMA_VERSION, 'passed': passed,
+            'saved_models': {report.name: report.to_json() for report in reports}}
+  files.write_json(files.join(run.out_dir, names.VERIFICATION_FILE), result)
+  lines = [line for report in reports for line in report.lines()]
+  for report in reports:
+    lines += [f'{report.name} shows known defect {number} of the reference exporter: {text}'
+              for number, text in report.known_defects.items()]
+  return Outcome(lines=lines, passed=passed, result=result)
+
+
+def _resolved(path: str) -> str:
+  if not _is_handle(path):
+    return path
+  import tensorflow_hub
+
+  return str(tensorflow_hub.resolve(path))
