@@ -219,6 +219,12 @@ def remove_tree(path: str) -> None:
   """Removes a directory with all that is in it; does nothing if there is none."""
   if not exists(path):
     return
+  if is_remote(path):
+    # Last names first: ram:// lists `a.b` in `a` too, where it cannot be removed (TF 2.20).
+    for name in reversed(list_dir(path)):
+      child = join(path, name)
+      if is_dir(child):
+        remove_tree(child)
   with explain_failures('remove', path):
     _gfile().rmtree(path) if is_remote(path) else shutil.rmtree(path)
 

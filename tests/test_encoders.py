@@ -266,7 +266,8 @@ def test_factory_with_an_open_argument():
     encoders.resolve(gin.get_configurable('encoders.from_file'))
   assert "from_file was called without its required 'path'" in str(caught.value)
   assert str(caught.value).endswith("as encoders.from_file.path = 'bert_config.json' does")
-  with pytest.raises(TypeError, match='of our own'):  # Control: other TypeErrors are not reworded.
+  # Control: other TypeErrors are told as they are.
+  with pytest.raises(RequestError, match='<lambda> raised TypeError: of our own '):
     encoders.resolve(lambda: (_ for _ in ()).throw(TypeError('of our own')))
 
 

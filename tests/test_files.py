@@ -217,12 +217,15 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_left_alone(tm
   dead = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'],
                         capture_output=True, text=True, check=True).stdout.strip()
   files.write_text(str(tmp_path / f'.export.partial-{dead}-00' / 'f'), '')
+  files.write_text(str(tmp_path / f'.export.partial-{os.getppid()}-00' / 'f'), '')
+  # In a container the dead process may have had our number.
   files.write_text(str(tmp_path / f'.export.partial-{os.getpid()}-00' / 'f'), '')
   files.write_text(str(tmp_path / f'.other.partial-{dead}-00' / 'f'), '')
-  with files.staging_dir(str(tmp_path / 'export')):
-    pass
+  with files.staging_dir(str(tmp_path / 'export')) as own:
+    files.remove_stale_staging(str(tmp_path / 'export'))
+    assert files.is_dir(own)
   left = files.list_dir(str(tmp_path))
-  assert left == [f'.export.partial-{os.getpid()}-00', f'.other.partial-{dead}-00', 'export']
+  assert left == [f'.export.partial-{os.getppid()}-00', f'.other.partial-{dead}-00', 'export']
 
 
 def test_written_files_can_be_read_by_others(tmp_path):

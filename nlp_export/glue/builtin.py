@@ -8,7 +8,8 @@ Neither can be told from words, length or punctuation, and that by construction.
 builtin_word_order is there twice, intact and with the same words in another order. In
 builtin_next_sentence two pairs of neighbours (a, b) and (c, d) give also (a, d) and (c, b): every
 first and every second sentence occurs once under each label. For a linear model of counts the
-labels then cancel exactly. The shares of the labels are 50 % in every split, and no sentence is in
+labels then cancel exactly. (How many words the two sentences share does tell, 74 % on Python 3.11:
+that is what following each other looks like, and no count of words shows it.) The shares of the labels are 50 % in every split, and no sentence is in
 two splits. The two versions stand in the same split, so examples are not independent: an interval
 over examples is a little too wide.
 """

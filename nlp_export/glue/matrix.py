@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from nlp_export import files, interrupts
-from nlp_export.errors import NlpExportError
+from nlp_export.errors import NlpExportError, RequestError
 from nlp_export.glue import cell_files
 from nlp_export.glue.cell_files import StoredCell
 from nlp_export.glue.cells import (
@@ -265,7 +265,9 @@ class _Matrix:
           self._remove_traces(cell, claim)
       else:
         self._work_on(cell, claim, progress)
-    except ClaimLost:
+    except (ClaimLost, RequestError) as error:
+      if isinstance(error, RequestError) and not claim.lost:
+        raise
       self._say(f'{cell.name}: another process has taken it over while this one stood still; '
                 'what was done here is dropped')
     finally:

@@ -246,5 +246,5 @@ def _count(count: int, noun: str = 'field') -> str:
 
 
 def _shown(header: Sequence[str]) -> str:
-  names = [name if len(name) <= 30 else f'{name[:30]}...' for name in header]
+  names = [name if len(name) <= 40 else f'{name[:40]}...' for name in header]
   return ', '.join(map(repr, names[:12])) + (' ...' if len(names) > 12 else '')

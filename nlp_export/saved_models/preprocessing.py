@@ -14,7 +14,12 @@ from nlp_export import names
 from nlp_export.errors import CheckError, RequestError
 from nlp_export.saved_models import packing, saved_graph, writing
 from nlp_export.saved_models.row_splits import without_words
-from nlp_export.tokenizers import Tokenizer, check_default_seq_length
+from nlp_export.tokenizers import (
+    SENTENCEPIECE,
+    WORDPIECE,
+    Tokenizer,
+    check_default_seq_length,
+)
 
 _SENTENCES = tf.TensorSpec([None], tf.string)
 _SEQ_LENGTH = tf.TensorSpec([], tf.int32)
@@ -178,9 +183,12 @@ def build(
       end_id=special_token_ids[names.END_OF_SEGMENT_ID],
       padding_id=special_token_ids[names.PADDING_ID],
       truncator=truncator, checks_seq_length=not disable_assert)
-  return Preprocessing(
+  made = Preprocessing(
       text_to_ids, special_token_ids, pack, default_seq_length, tokenize_with_offsets,
       num_segments)
+  if tokenizer.asset_file and tokenizer.kind not in (WORDPIECE, SENTENCEPIECE):
+    made.tokenizer_file = tf.saved_model.Asset(tokenizer.asset_file)  # Ours keep their own.
+  return made
 
 
 def save(preprocessing: Preprocessing, path: str) -> None:

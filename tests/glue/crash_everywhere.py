@@ -90,8 +90,9 @@ def problems(directory: Path, moment: str) -> list[str]:
   values = {r.name: r.metrics['accuracy'] for r in cell_files.collect(out)}
   if values != {cell.name: matrix_lab.expected(cell) for cell in CELLS}:
     found.append(f'{moment}: results are {values}')
-  left = [p for p in (directory / 'out').rglob('*') if p.is_file() and p.suffix not in (
-      '.json', '.npz') or '.partial-' in p.name or p.name in ('claims', 'work')]
+  left = [p for p in (directory / 'out').rglob('*')
+          if '.partial-' in p.name or p.name in ('claims', 'work')
+          or (p.is_file() and p.suffix not in ('.json', '.npz'))]
   # What was half-written for the predictions is the cell's function's own.
   found += [f'{moment}: {p} is left' for p in left if 'predictions' not in p.parts]
   return found
@@ -100,23 +101,26 @@ def problems(directory: Path, moment: str) -> list[str]:
 def main(place: str) -> None:
   os.fsync = lambda descriptor: None  # For the power to fail; here processes die.
   logging.disable()
+  matrix_lab.STEPS = 2
   kills, found = 0, []
-  for failing in (False, True):
+  for retrying in (False, True):
     for moment in range(1, 1000):
       directory = Path(place) / 'one'
       shutil.rmtree(directory, ignore_errors=True)
       directory.mkdir()
+      if retrying:  # An earlier run has ended with a failed cell.
+        assert in_child(lambda directory=directory: run(directory, failing=True)) == 0
 
-      def work(moment=moment, failing=failing, directory=directory):
+      def work(moment=moment, retrying=retrying, directory=directory):
         dying_at(moment)
-        run(directory, failing)
+        run(directory, failing=not retrying)
 
       status = in_child(work)
       if status == 0:
         break
       assert status == -signal.SIGKILL, status
       kills += 1
-      found += problems(directory, f'kill before change {moment}, failing={failing}')
+      found += problems(directory, f'kill before change {moment}, retrying={retrying}')
   print(json.dumps({'kills': kills, 'problems': found}))
 
 

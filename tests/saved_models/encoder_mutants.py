@@ -146,8 +146,8 @@ class TinyEncoder(tf.train.Checkpoint):
     found = {names.SEQUENCE_OUTPUT: x, names.POOLED_OUTPUT: pooled,
              names.DEFAULT: x[:, 0] if bad == 'default_is_cls' else pooled,
              names.ENCODER_OUTPUTS: outputs[::-1] if bad == 'outputs_reversed' else outputs}
-    if bad == 'no_pooled_output':
-      del found[names.POOLED_OUTPUT]
+    if bad in ('no_pooled_output', 'no_default'):
+      del found[names.POOLED_OUTPUT if bad == 'no_pooled_output' else names.DEFAULT]
     if bad == 'float64_output':
       found['surplus'] = tf.cast(x, tf.float64)
     if bad == 'nan_output':
@@ -199,7 +199,7 @@ class TinyMlm(tf.train.Checkpoint):
 
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
       found = encoder.run(inputs, training and bad != 'mlm_no_dropout')
-      del found[names.DEFAULT]
+      found.pop(names.DEFAULT)
       places = inputs[names.MASKED_LM_POSITIONS]
       if bad == 'mlm_no_empty_positions':
         tf.debugging.Assert(tf.shape(places)[1] > 0, ['no positions'])
@@ -212,11 +212,23 @@ class TinyMlm(tf.train.Checkpoint):
       found[names.MLM_LOGITS] = tf.matmul(x, encoder.words, transpose_b=True) + self.output_bias
       if bad == 'mlm_other_pooled':
         found[names.POOLED_OUTPUT] += 0.1
+      if bad == 'mlm_reads_first_copy':
+        found[names.MLM_LOGITS] += 0 * bytes_of_first_copy(Path(root.vocab_path).parent)
       return found
 
     self.__call__ = tf.function(call, autograph=False)
     for training in (False, True):
       self.__call__.get_concrete_function({n: _IDS for n in names.MLM_INPUTS}, training=training)
+
+
+def bytes_of_first_copy(source: Path) -> tf.Tensor:
+  """The size of the vocabulary, read from where the export of `source` lies, and not as an asset.
+
+  The path is put together when it runs, so that it is not seen in the graph.
+  """
+  parts = (source.parent / 'model' / 'assets' / 'vocab.txt').parts[1:]
+  path = tf.strings.join(['', *parts], '/')
+  return tf.cast(tf.strings.length(tf.io.read_file(path)), tf.float32)
 
 
 def expectation(source: TinyEncoder, directory: Path, **changes: Any) -> EncoderExpectation:

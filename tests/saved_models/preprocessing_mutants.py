@@ -1,11 +1,13 @@
 """A tiny preprocessing SavedModel that passes every check, and one wrong in each way they look for.
 
-Cased, built on TF.Text's own tokenizer: its offsets are right where nothing is normalised.
+Its tokenizer knows whole words only, cased, and splits at spaces: a Python line (`token_ids`) is
+enough to say what training would have used. Few ops and no assertions, so that an export and its
+verification cost a second.
 """
 
 from __future__ import annotations
 
-import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,14 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from nlp_export import files, names
-from nlp_export.saved_models.verification import PreprocessingExpectation
+from nlp_export.saved_models.verification import PreprocessingExpectation, reference
+from tests.saved_models.encoder_mutants import POSITIONS, VOCAB
 
-DEFAULT_SEQ_LENGTH = 32
-VOCAB = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *string.ascii_letters, *string.digits,
-         *'.,:;!?\'"-[]', *(f'##{c}' for c in string.ascii_letters), 'the', 'film', 'It', '中', 'é']
-SPECIAL = {'vocab_size': len(VOCAB), 'padding_id': 0, 'start_of_sequence_id': 2,
-           'end_of_segment_id': 3, 'mask_id': 4}
+UNKNOWN, START, END = VOCAB.index('[UNK]'), VOCAB.index('[CLS]'), VOCAB.index('[SEP]')
+SPECIAL = {'vocab_size': len(VOCAB), 'padding_id': 0, 'start_of_sequence_id': START,
+           'end_of_segment_id': END, 'mask_id': VOCAB.index('[MASK]')}
 _TEXT = tf.TensorSpec([None], tf.string)
+_SEQ_LENGTH = tf.TensorSpec([], tf.int32)
 
 
 class _Part(tf.train.Checkpoint):
@@ -33,25 +35,25 @@ class _Part(tf.train.Checkpoint):
 class TinyPreprocessing(tf.train.Checkpoint):
   """The object to save; `bad` names what is wrong with it ('' for nothing)."""
 
-  def __init__(self, directory: Path, bad: str = '', num_segments: int = 2):
+  def __init__(self, directory: Path, bad: str = '', num_segments: int = 2,
+               default_seq_length: int = POSITIONS):
     super().__init__()
     self.bad = bad
-    self.most = 3 if bad == 'third_segment_taken' else num_segments
+    self.default_seq_length = default_seq_length
+    self.vocab = [t for t in VOCAB if t != '[UNK]'] if bad == 'no_unknown' else list(VOCAB)
+    self.special = {k: v - (bad == 'no_unknown' and v > UNKNOWN) for k, v in SPECIAL.items()}
     self.vocab_path = str(directory / 'vocab.txt')
-    vocab = [t for t in VOCAB if t != '[UNK]'] if bad == 'no_unknown' else VOCAB
-    files.write_text(self.vocab_path, '\n'.join(vocab) + '\n')
-    self.tokenizer = tf_text.BertTokenizer(
-        self.vocab_path, lower_case=bad == 'lower_case', token_out_type=tf.int32,
-        max_bytes_per_word=200 if bad == 'long_words' else 100)
-    self.special = {k: v - (bad == 'no_unknown' and k != 'padding_id') for k, v in SPECIAL.items()}
+    files.write_text(self.vocab_path, '\n'.join(self.vocab) + '\n')
+    self.vocab_file = tf.saved_model.Asset(self.vocab_path)
     if bad == 'trainable':
       self.weight = tf.Variable(1.0)
       self.trainable_variables = [self.weight]
-    self.__call__ = self._root_function()
+    self.__call__ = self._root_function(directory)
     self.tokenize = _Part(tf.function(self._tokenize, autograph=False))
     self.tokenize.__call__.get_concrete_function(_TEXT)
     self.tokenize.get_special_tokens_dict = self._special_tokens()
-    self.bert_pack_inputs = _Part(self._pack_function())
+    self.bert_pack_inputs = _Part(
+        self._pack_function(3 if bad == 'third_segment_taken' else num_segments))
     if bad != 'no_offsets':
       self.tokenize_with_offsets = _Part(tf.function(self._offsets, autograph=False))
       self.tokenize_with_offsets.__call__.get_concrete_function(_TEXT)
@@ -59,27 +61,53 @@ class TinyPreprocessing(tf.train.Checkpoint):
           self._special_tokens() if bad == 'own_special_tokens'
           else self.tokenize.get_special_tokens_dict)
 
+  def _words(self, texts: tf.Tensor) -> tuple[Callable[[tf.Tensor], tf.RaggedTensor], Any, Any, Any]:
+    """A function from one number a word to [B, (words), (1)], ids, starts and limits of the words."""
+    bad = self.bad
+    if bad == 'blank_is_a_word':
+      texts = tf.where(tf.equal(texts, ' '), self.vocab[5], texts)
+    found = tf_text.WhitespaceTokenizer().tokenize_with_offsets(texts)
+    words, starts, limits = (part.flat_values for part in found)
+    rows = tf.reshape(found[0].row_splits[1:], tf.shape(texts))  # The static size of `texts`.
+    splits = tf.concat([tf.zeros([1], tf.int64), rows], 0)
+
+    def nested(values: tf.Tensor) -> tf.RaggedTensor:
+      pieces = tf.range(tf.size(values, tf.int64) + 1)
+      inner = tf.RaggedTensor.from_row_splits(values, pieces, validate=False)
+      return tf.RaggedTensor.from_row_splits(inner, splits, validate=False)
+
+    looked_up = tf.strings.lower(words) if bad == 'lower_case' else words
+    if bad == 'special_from_text':
+      looked_up = tf.strings.regex_replace(looked_up, r'^\[CLS\]$', '')
+    vocab = ['' if t.startswith('[') else t for t in self.vocab]
+    if bad == 'special_from_text':
+      vocab[1], vocab[START] = 'none', ''
+      vocab = ['none' if t == '' and i != START else t for i, t in enumerate(vocab)]
+    same = tf.equal(looked_up[:, tf.newaxis], tf.constant(vocab)[tf.newaxis])
+    unknown = -1 if bad == 'no_unknown' else UNKNOWN
+    ids = tf.where(tf.reduce_any(same, 1), tf.argmax(tf.cast(same, tf.int32), 1, tf.int32), unknown)
+    if bad == 'long_words':
+      ids = tf.where(tf.strings.regex_full_match(words, 'a{101}'), 5, ids)
+    return nested, ids, starts, limits
+
   def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-    if self.bad == 'blank_is_a_word':
-      texts = tf.where(tf.equal(texts, ''), 'x', texts)
-    tokens = self.tokenizer.tokenize(texts)
-    if self.bad == 'special_from_text':
-      return tf.ragged.map_flat_values(
-          lambda ids: tf.where(ids == VOCAB.index('['), SPECIAL['start_of_sequence_id'], ids),
-          tokens)
-    return tokens.merge_dims(1, 2) if self.bad == 'words_joined' else tokens
+    nested, ids, _, _ = self._words(texts)
+    tokens = nested(ids)
+    if self.bad == 'words_joined':
+      return tf.RaggedTensor.from_row_splits(ids, tokens.row_splits, validate=False)
+    return tokens
 
   def _offsets(self, texts: tf.Tensor) -> list[tf.RaggedTensor]:
-    _, starts, limits = self.tokenizer.tokenize_with_offsets(texts)
+    nested, ids, starts, limits = self._words(texts)
     if self.bad == 'offsets_shifted':
       starts, limits = starts + 1, limits + 1
-    if self.bad == 'int32_offsets':
-      limits = tf.cast(limits, tf.int32)
     if self.bad == 'characters_counted':
       # Where é and 中 stand before it, a word's place in characters is not its place in bytes.
-      starts -= tf.cast(tf.strings.length(texts) - tf.strings.length(texts, 'UTF8_CHAR'),
-                        tf.int64)[:, tf.newaxis, tf.newaxis]
-    return [self._tokenize(texts), starts, limits]
+      shift = tf.strings.length(texts) - tf.strings.length(texts, 'UTF8_CHAR')
+      starts -= tf.gather(tf.cast(shift, tf.int64), nested(ids).value_rowids())
+    if self.bad == 'int32_offsets':
+      limits = tf.cast(limits, tf.int32)
+    return [nested(part) for part in (ids, starts, limits)]
 
   def _special_tokens(self) -> _Part:
     bad = self.bad
@@ -98,47 +126,66 @@ class TinyPreprocessing(tf.train.Checkpoint):
     return part
 
   def pack(self, segments: list[tf.RaggedTensor], seq_length: Any) -> dict[str, tf.Tensor]:
-    """The packing law, by TF.Text's own functions."""
-    bad, special = self.bad, self.special
-    if bad == 'ranks_differ' and segments[0].shape.rank == 3 and len(segments) == 2:
+    """The packing law, place by place: of every place it is asked which segment it belongs to."""
+    bad, special, count = self.bad, self.special, len(segments)
+    if bad == 'ranks_differ' and segments[0].shape.rank == 3 and count == 2:
       segments = segments[::-1]
-    segments = [s.merge_dims(1, 2) if s.shape.rank == 3 else s for s in segments]
-    budget = tf.maximum(seq_length - len(segments) - 1, 0)
-    waterfall = bad == 'waterfall' or (bad == 'third_cut_otherwise' and len(segments) == 3)
-    trimmer = (tf_text.WaterfallTrimmer if waterfall else tf_text.RoundRobinTrimmer)(budget)
-    ids, types = tf_text.combine_segments(
-        trimmer.trim(segments), special['start_of_sequence_id'], special['end_of_segment_id'])
-    ids, mask = tf_text.pad_model_inputs(
-        ids, seq_length, pad_value=9 if bad == 'other_padding' else special['padding_id'])
-    types, _ = tf_text.pad_model_inputs(types, seq_length)
+    flat = [_without_words(s) for s in segments]
+    lengths = [tf.cast(splits[1:] - splits[:-1], tf.int32)[:, tf.newaxis] for _, splits in flat]
+    places = tf.range(seq_length)[tf.newaxis]  # [1, S]; the numbers below are [B, 1] or [B, S].
+    waterfall = bad == 'waterfall' or (bad == 'third_cut_otherwise' and count == 3)
+    budget = seq_length - count - 1
+    ids = tf.fill(tf.shape(lengths[0] + places), special['start_of_sequence_id'])
+    types, start = tf.zeros_like(ids), 1
+    for i, (values, splits) in enumerate(flat):
+      # Of token j of segment i: how many tokens are dealt before it?
+      before = places
+      for k in range(count):
+        earlier = lengths[k] if waterfall else tf.minimum(lengths[k], places + (k < i))
+        before += 0 if k == i or (waterfall and k > i) else earlier
+      kept = tf.reduce_sum(tf.cast((places < lengths[i]) & (before < budget), tf.int32), 1,
+                           keepdims=True)
+      index = tf.cast(splits[:-1, tf.newaxis], tf.int32) + places - start
+      token = tf.gather(tf.concat([values, [0]], 0), tf.clip_by_value(index, 0, tf.size(values)))
+      ids = tf.where(places >= start, token, ids)
+      ids = tf.where(places >= start + kept, special['end_of_segment_id'], ids)
+      types = tf.where(places >= start, i, types)
+      start += kept + 1
+    real = places < start
+    padding = 9 if bad == 'other_padding' and count == 2 else special['padding_id']
+    ids, types = tf.where(real, ids, padding), tf.where(real, types, 0)
     if bad == 'types_forgotten':
       types = tf.zeros_like(types)
     if bad == 'tiny_lengths':
-      ids = tf.cond(tf.equal(seq_length, 1), lambda: tf.fill(tf.shape(ids), 3), lambda: ids)
-    return dict(zip(names.ENCODER_INPUTS, (ids, mask, types)))
+      ids = tf.where(tf.equal(seq_length, 1), special['end_of_segment_id'], ids)
+    return dict(zip(names.ENCODER_INPUTS, (ids, tf.cast(real, tf.int32), types), strict=True))
 
-  def _pack_function(self) -> Any:
-    default = DEFAULT_SEQ_LENGTH - (self.bad == 'other_default')
+  def _pack_function(self, most: int) -> Any:
+    default = self.default_seq_length - (self.bad == 'other_default')
     pack = tf.function(lambda inputs, seq_length=default: self.pack(inputs, seq_length),
                        autograph=False)
     for rank in (2, 3):
-      for count in range(1, self.most + 1):
+      for count in range(1, most + 1):
         pack.get_concrete_function([tf.RaggedTensorSpec([None] * rank, tf.int32)] * count,
-                                   seq_length=tf.TensorSpec([], tf.int32))
+                                   seq_length=_SEQ_LENGTH)
     return pack
 
-  def _root_function(self) -> Any:
+  def _root_function(self, directory: Path) -> Any:
     bad = self.bad
 
     def call(texts: tf.Tensor, training: bool = False,
-             seq_length: Any = DEFAULT_SEQ_LENGTH) -> dict[str, tf.Tensor]:
+             seq_length: Any = self.default_seq_length) -> dict[str, tf.Tensor]:
       if bad == 'no_empty_batch':
         tf.debugging.Assert(tf.shape(texts)[0] > 0, ['an empty batch'])
+      if bad == 'assert_nodes':
+        tf.debugging.Assert(tf.rank(texts) < tf.constant(2), ['rank'])
       packed = self.pack([self._tokenize(texts)], seq_length)
       if bad == 'training_matters' and training:
         packed[names.INPUT_WORD_IDS] += 1
       if bad == 'root_types':
         packed[names.INPUT_TYPE_IDS] += 1
+      if bad == 'reads_first_copy':
+        packed[names.INPUT_WORD_IDS] += 0 * tf.cast(bytes_of_first_copy(directory), tf.int32)
       if bad == 'int64_mask':
         packed[names.INPUT_MASK] = tf.cast(packed[names.INPUT_MASK], tf.int64)
       if bad == 'shape_lost':
@@ -152,17 +199,34 @@ class TinyPreprocessing(tf.train.Checkpoint):
       function = tf.function(call, autograph=False)
     for training in (False, True):
       function.get_concrete_function(_TEXT, training=training)
-      if bad != 'no_seq_length':
-        function.get_concrete_function(_TEXT, training=training,
-                                       seq_length=tf.TensorSpec([], tf.int32))
+    if bad != 'no_seq_length':
+      function.get_concrete_function(_TEXT, seq_length=_SEQ_LENGTH)
     return function
 
 
-def expectation(source: TinyPreprocessing, **changes: Any) -> PreprocessingExpectation:
-  """What the maker of an export of `source` knows."""
+def _without_words(tokens: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
+  if tokens.shape.rank == 2:
+    return tokens.values, tokens.row_splits
+  return tokens.flat_values, tf.gather(tokens.values.row_splits, tokens.row_splits)
+
+
+def token_ids(text: str, vocab: list[str]) -> list[int]:
+  """What the tiny tokenizer of a vocabulary makes of a text."""
+  unknown = vocab.index('[UNK]') if '[UNK]' in vocab else -1
+  known = {token: i for i, token in enumerate(vocab) if not token.startswith('[')}
+  return [known.get(word, unknown) for word in text.split()]
+
+
+def expectation(source: TinyPreprocessing, directory: Path, **changes: Any
+                ) -> PreprocessingExpectation:
+  """What the maker of an export of `source` knows; its tokenizer was the one without a fault."""
+  texts = [text for pair in reference.SENTENCES for text in pair] + ['', '[CLS] [MASK]', 'x\ny  No']
+  path = str(directory / 'ids.npz')
+  reference.save_token_ids(path, texts, [token_ids(text, source.vocab) for text in texts])
   told: dict[str, Any] = dict(
-      tokenizer='wordpiece', lower_case=False, default_seq_length=DEFAULT_SEQ_LENGTH, offsets=True,
-      truncator='round_robin', num_segments=2, no_assert=False, special_tokens=source.special,
+      reference_file=path, tokenizer='wordpiece', lower_case=False,
+      default_seq_length=source.default_seq_length, offsets=True, truncator='round_robin',
+      num_segments=2, no_assert=False, special_tokens=source.special,
       asset_sha256={'vocab.txt': files.sha256(source.vocab_path)})
   return PreprocessingExpectation(**{**told, **changes})
 

@@ -90,7 +90,8 @@ def analyse(
           arm, [average for average in averages if average.arm == arm],
           [c for c in overall if c.kind == 'pooler' and c.within == arm],
           [group for group in shown if group.arm == arm], settings)
-      for arm in dict.fromkeys(group.arm for group in shown)]
+      for arm in dict.fromkeys(group.arm for group in shown)
+      if arm != REFERENCE or all(group.arm != TESTED for group in shown)]
   counts = _counts(run.status for run in runs)
   return Analysis(
       settings, tuple(answer for answer in answers if answer), tuple(shown), tuple(averages),
@@ -162,7 +163,8 @@ def _comparisons(
                   {task: named[key] for task, named in table.items() if key in named})
                  for key in (later, earlier)]
         of_tasks, mean = comparing.compare_names(
-            sides[0], sides[1], replicates, settings, kind=kind, within=within)
+            sides[0], sides[1], replicates, settings, kind=kind, within=within,
+            names_compared=len(names))
         pairwise += of_tasks
         found += [mean] if mean else []
       family = f'Holm over {len(found)} pairs' if len(found) > 1 else ''

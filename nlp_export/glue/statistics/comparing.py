@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +12,14 @@ from nlp_export.glue.statistics import permutation
 from nlp_export.glue.statistics.paired import Paired, Replicates, average, compare, paired, pairs
 from nlp_export.glue.statistics.results import Comparison, Settings, Statistics
 from nlp_export.glue.statistics.runs import Run
-from nlp_export.glue.statistics.words import listed, points, probability, seeds_word, span
+from nlp_export.glue.statistics.words import (
+    listed,
+    margin_word,
+    points,
+    probability,
+    seeds_word,
+    span,
+)
 
 FIRST, SECOND, EQUIVALENT, OPEN = 'first', 'second', 'equivalent', 'open'
 AVERAGE = 'average'
@@ -28,6 +36,7 @@ def compare_names(
     *,
     kind: str,
     within: str,
+    names_compared: int = 2,
 ) -> tuple[list[Comparison], Comparison | None]:
   """Two names on every task that both have, Holm-corrected over these, and on their average.
 
@@ -37,6 +46,8 @@ def compare_names(
     settings: margin and confidence.
     kind: 'pooler' or 'arm'.
     within: the arm (pooler) that they share.
+    names_compared: how many poolers (arms) there are; the pairs of their averages are corrected
+      for their number.
 
   Returns:
     One comparison a task, and that of the average (not yet corrected over pairs of names); None
@@ -44,16 +55,18 @@ def compare_names(
   """
   names = (first[0], second[0])
   tasks = [task for task in first[1] if task in second[1]]
-  found, parts = [], []
+  found, parts, dead = [], [], []
   for task in tasks:
     here = replicates[task]
     clean = pairs(first[1][task], second[1][task], degenerate=False)
     every = pairs(first[1][task], second[1][task], degenerate=True)
     part = paired(clean, here), paired(every, here)
     parts.append(part)
+    dead.append((_dead(a for a, _ in every), _dead(b for _, b in every)))
     found.append(compare(
         *part, settings, task=task, tasks=(task,), kind=kind, within=within, names=names,
-        metric=here.metric, p_examples=_over_examples(clean, here, settings)))
+        metric=here.metric, degenerate=dead[-1], tests=len(tasks),
+        p_examples=_over_examples(clean, here, settings)))
   found = correct(found, settings, f'Holm over {len(tasks)} tasks' if len(tasks) > 1 else '')
   if not tasks:
     return found, None
@@ -64,7 +77,10 @@ def compare_names(
   metrics = {replicates[task].metric for task in kept or tasks}
   return found, compare(
       overall[0], overall[1], settings, task=AVERAGE, tasks=tuple(kept or tasks), kind=kind,
-      within=within, names=names, metric=metrics.pop() if len(metrics) == 1 else 'mean of metrics')
+      within=within, names=names,
+      degenerate=(sum(a for a, _ in dead), sum(b for _, b in dead)),
+      tests=math.comb(names_compared, 2),
+      metric=metrics.pop() if len(metrics) == 1 else 'mean of metrics')
 
 
 def correct(
@@ -89,6 +105,12 @@ def correct(
   return found
 
 
+def rests_on_omission(comparison: Comparison, settings: Settings) -> bool:
+  """Whether a difference is clear among the ok runs and was not believed for the others."""
+  return (comparison.verdict == OPEN and comparison.p_holm is not None
+          and comparison.p_holm <= settings.alpha)
+
+
 def _over_examples(
     matched: Sequence[tuple[Run, Run]], replicates: Replicates, settings: Settings
 ) -> float | None:
@@ -105,13 +127,21 @@ def _verdict(comparison: Comparison, settings: Settings) -> str:
   clean, every = comparison.without_degenerate, comparison.with_degenerate
   if clean is None or every is None or len(clean.seeds) < 2:
     return OPEN
-  # Leaving degenerate runs out must not decide who wins.
+  # Leaving degenerate runs out must not decide who wins: not against the order of all runs, and
+  # not for the one that has more of them, unless all runs show it as well.
+  winner = 0 if clean.mean > 0 else 1
   agree = np.sign(clean.mean) == np.sign(every.mean)
+  if comparison.degenerate[winner] > comparison.degenerate[1 - winner]:
+    agree = agree and every.p_value is not None and every.p_value <= settings.alpha
   if comparison.p_holm is not None and comparison.p_holm <= settings.alpha and agree:
-    return FIRST if clean.mean > 0 else SECOND
+    return (FIRST, SECOND)[winner]
   if _within(clean, settings) and _within(every, settings):
     return EQUIVALENT
   return OPEN
+
+
+def _dead(runs: Iterable[Run]) -> int:
+  return sum(run.status == 'degenerate' for run in runs)
 
 
 def _within(found: Statistics, settings: Settings) -> bool:
@@ -147,12 +177,15 @@ def _sentence(comparison: Comparison, settings: Settings, family: str) -> str:
     return f'{name}: {winner} is better, {shown}.{weak}{degenerate}'
   if comparison.verdict == EQUIVALENT:
     return (f'{name}: no difference that matters, {shown}; all of the interval is below '
-            f'{settings.margin_points:g} point(s).{degenerate}')
+            f'{margin_word(settings.margin_points)}.{degenerate}')
+  if rests_on_omission(comparison, settings):
+    return (f'{name}: open, {shown}, but only among the runs that are not degenerate.{degenerate}')
   size = max(abs(found.mean), settings.margin)
   needed = comparison.seeds_needed
   would = ('no number of seeds up to 1,000 would show one of ' + points(size) +
            ' on so few dev examples' if needed is None else
            f'about {needed} seeds would show one of {points(size)}'
            if needed > len(found.seeds) else
-           f'a difference of {points(size)} would probably have been seen')
+           f'a difference of {points(size)} would probably have been seen'
+           if size > abs(found.mean) else 'a few more seeds should decide it')
   return f'{name}: open, {shown}; {would}.{degenerate}'

@@ -11,7 +11,7 @@ from nlp_export.glue.statistics import equivalence_test, permutation
 from nlp_export.glue.statistics.paired import Paired, Replicates, paired, pairs
 from nlp_export.glue.statistics.results import Equivalence, Interval, Settings, Statistics
 from nlp_export.glue.statistics.runs import Run
-from nlp_export.glue.statistics.words import points, probability, seeds_word, span
+from nlp_export.glue.statistics.words import margin_word, points, probability, seeds_word, span
 
 EQUIVALENT, DIFFERENT, TOO_FEW = 'equivalent', 'different', 'not enough seeds'
 
@@ -120,7 +120,7 @@ def _needed(tested: equivalence_test.Tost | None, settings: Settings) -> int | N
 
 def _sentence(test: Equivalence, settings: Settings) -> str:
   name = f'{test.arm} and {test.reference} on {test.task} with pooler {test.pooler}'
-  margin = f'{settings.margin_points:g} point' + ('' if settings.margin_points == 1 else 's')
+  margin = margin_word(settings.margin_points)
   left_out = ''
   if test.both_degenerate:
     left_out = (f' In {seeds_word(len(test.both_degenerate))} both arms were degenerate, which '

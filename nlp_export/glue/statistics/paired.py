@@ -120,9 +120,19 @@ def compare(
     within: str,
     names: tuple[str, str],
     metric: str,
+    degenerate: tuple[int, int],
+    tests: int = 1,
     p_examples: float | None = None,
 ) -> Comparison:
-  """Tests of one pair of groups, not yet corrected nor put into words."""
+  """Tests of one pair of groups, not yet corrected nor put into words.
+
+  Args:
+    without: pairs of ok runs.
+    everything: with degenerate ones.
+    settings: margin and confidence.
+    task, tasks, kind, within, names, metric, degenerate, p_examples: as in `Comparison`.
+    tests: how many it will be corrected for; the seeds needed depend on it.
+  """
   found = without.statistics(settings)
   p_permutation = least = None
   if found is not None:
@@ -130,14 +140,14 @@ def compare(
     least = permutation.smallest(len(found.seeds))
   return Comparison(
       task, tuple(tasks), kind, within, names[0], names[1], metric, found,
-      everything.statistics(settings), None, p_permutation, least, None, p_examples, 'open',
-      _needed(without, settings), '')
+      everything.statistics(settings), degenerate, None, p_permutation, least, None,
+      p_examples, 'open', _needed(without, settings, tests), '')
 
 
-def _needed(differences: Paired, settings: Settings) -> int | None:
+def _needed(differences: Paired, settings: Settings, tests: int) -> int | None:
   if len(differences.seeds) < 2:
     return None
   found = estimate(differences.differences, differences.replicates, differences.step)
   return equivalence_test.seeds_for_difference(
-      found.seeds_sd or 0.0, max(abs(found.mean), settings.margin), settings.alpha,
-      settings.power, found.examples_variance or 0.0)
+      found.seeds_sd or 0.0, max(abs(found.mean), settings.margin),
+      settings.alpha / max(1, tests), settings.power, found.examples_variance or 0.0)

@@ -75,11 +75,11 @@ def over_examples(
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
   """Holm's (1979) correction of the p-values that there are; None stays None."""
+  known = [p for p in p_values if p is not None]
+  if len(known) < 2:  # Nothing to correct for.
+    return list(p_values)
   from statsmodels.stats.multitest import multipletests
 
-  known = [p for p in p_values if p is not None]
-  if not known:
-    return list(p_values)
   corrected = iter(multipletests(known, method='holm')[1].tolist())
   return [None if p is None else next(corrected) for p in p_values]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from nlp_export.glue.statistics.results import Interval, PoolerDraw, Settings
 from nlp_export.glue.statistics.runs import Run
+from nlp_export.glue.statistics.words import listed
 
 SHARE_OF = 'the draw'
 
@@ -137,7 +138,7 @@ def _confounded(
   df_rest = sum(len(group) - 1 for group in used)
   rest = sum(float(np.var([run.value or 0.0 for run in group], ddof=1)) * (len(group) - 1)
              for group in used) / df_rest
-  names = ', '.join(sorted({group[0].pooler for group in used}))
+  names = listed(sorted({group[0].pooler for group in used}))
   if rest == 0:
     return _result(runs, 'confounded', total, None, None, None, None, None,
                    f'{told}. The runs of {names} do not vary at all, so they are no measure.')
@@ -149,6 +150,10 @@ def _confounded(
   assumption = (
       f'Beside {names}, whose draw is fixed' if same else
       f'If training alone varied as much here as with {names}, which draw nothing (an assumption)')
+  if high == 0:  # Even the upper end of the interval is below nothing.
+    return _result(runs, design, total, 0.0, math.sqrt(rest), 0.0, None, 1.0,
+                   f'{told}. {assumption}, they would vary more than they do: nothing is to be '
+                   'seen of the draw.')
   sentence = (
       f'{told}. {assumption}: the draw accounts for {share:.0%} of the variance '
       f'({settings.confidence:.0%} interval {low:.0%} to {high:.0%}).' +

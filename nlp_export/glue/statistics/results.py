@@ -169,6 +169,7 @@ class Comparison(Record):
     kind: 'pooler' or 'arm'; `within` is the arm or pooler they share.
     without_degenerate: statistics of the differences of pairs in which both runs are ok.
     with_degenerate: of all pairs that finished.
+    degenerate: how many degenerate runs first and second have in these pairs.
     p_holm: of without_degenerate.p_value, corrected over tasks (over pairs, for the average).
     p_permutation: paired permutation test, signs of the seeds' differences exchanged.
     p_permutation_smallest: the smallest that so few seeds can give; above 1 - confidence the
@@ -191,6 +192,7 @@ class Comparison(Record):
   metric: str
   without_degenerate: Statistics | None
   with_degenerate: Statistics | None
+  degenerate: tuple[int, int]
   p_holm: float | None
   p_permutation: float | None
   p_permutation_smallest: float | None

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nlp_export.glue.statistics.comparing import EQUIVALENT, FIRST, OPEN, SECOND
+from nlp_export.glue.statistics.comparing import (
+    EQUIVALENT,
+    FIRST,
+    OPEN,
+    SECOND,
+    rests_on_omission,
+)
 from nlp_export.glue.statistics.results import (
   Average,
   Comparison,
@@ -13,7 +19,14 @@ from nlp_export.glue.statistics.results import (
   Settings,
   Verdict,
 )
-from nlp_export.glue.statistics.words import listed, points, probability, seeds_word, span
+from nlp_export.glue.statistics.words import (
+    listed,
+    margin_word,
+    points,
+    probability,
+    seeds_word,
+    span,
+)
 
 SHOWN, SUGGESTED, UNSURE = 'shown', 'suggested', 'open'
 
@@ -65,7 +78,7 @@ def which_pooler(
     return Verdict(
         question, 'any', SHOWN,
         f'The choice does not matter: {lead}, and no other pooler is more than '
-        f'{settings.margin_points:g} point(s) from it ({settings.confidence:.0%} intervals, '
+        f'{margin_word(settings.margin_points)} from it ({settings.confidence:.0%} intervals, '
         f'{seeds_word(seeds)}).{suffix.text}')
   unsure = [c for c in rivals if not _wins(c, best.pooler)]
   if seeds < 2:
@@ -75,14 +88,17 @@ def which_pooler(
   told = '; '.join(_against(c, best.pooler) for c in unsure)
   needed = [c.seeds_needed for c in unsure]
   counts = [count for count in needed if count is not None]
-  if None in needed:
+  if any(rests_on_omission(c, settings) for c in unsure):
+    would = ('Part of its lead is there only if degenerate runs are left out, which a user '
+             'cannot do: find out first why they learn nothing.')
+  elif None in needed:
     would = ('For some pairs no number of seeds would show a difference of this size on dev sets '
              'this small: add tasks.')
   elif counts and max(counts) > seeds:
     would = f'About {max(counts)} seeds would show a difference of this size, if it is real.'
   else:
     would = 'A few more seeds should show a difference of this size, if it is real.'
-  reason = (f'against {told}' if unsure else 'its lead rests on leaving degenerate runs out')
+  reason = (f'not by enough to be sure: it leads {told}' if unsure else 'its lead rests on leaving degenerate runs out')
   return Verdict(question, OPEN, UNSURE, f'This does not decide it: {lead}, but {reason} '
                  f'({seeds_word(seeds)}). {would}{suffix.text}')
 
@@ -103,7 +119,7 @@ def as_good_as_baseline(tests: Sequence[Equivalence], settings: Settings) -> Ver
   where = listed(sorted({test.task for test in tests}))
   return Verdict(
       question, 'equivalent', SHOWN,
-      f'{arm} and {reference} are equivalent within {settings.margin_points:g} point(s) on '
+      f'{arm} and {reference} are equivalent within {margin_word(settings.margin_points)} on '
       f'{where}: the largest mean difference is {points(largest)}.')
 
 
@@ -140,7 +156,7 @@ def _against(comparison: Comparison, name: str) -> str:
   found = comparison.without_degenerate
   other = comparison.second if comparison.first == name else comparison.first
   if found is None or found.interval is None:
-    return f'{other} there is no common seed'
+    return f'{other} in no seed that both have'
   turn = 1 if comparison.first == name else -1
   ends = sorted((turn * found.interval.low, turn * found.interval.high))
   interval = span(type(found.interval)(ends[0], ends[1], found.interval.confidence,

@@ -30,6 +30,11 @@ def seeds_word(count: int) -> str:
   return '1 seed' if count == 1 else f'{count} seeds'
 
 
+def margin_word(margin_points: float) -> str:
+  """'1 point', '0.5 points'."""
+  return f'{margin_points:g} point' + ('' if margin_points == 1 else 's')
+
+
 def listed(names: tuple[str, ...] | list[str]) -> str:
   """'a', 'a and b', 'a, b and c'."""
   names = list(names)

@@ -12,7 +12,8 @@ from nlp_export import names
 from nlp_export.saved_models.verification.registry import (
     Failed, Kind, Level, NotApplicable, NotRun, Passed, check)
 from nlp_export.saved_models.verification.subject import (
-    TOLERANCE, EncoderSubject, as_numpy, as_tensors, first_line, max_difference, training_values)
+    TOLERANCE, EncoderSubject, as_numpy, as_tensors, first_line, max_difference, output,
+    training_values)
 
 _ENCODER = (Kind.ENCODER,)
 # Compiling takes about 0.3 s a layer (2 cores, November 2026): the graph of a deeper encoder is the
@@ -122,7 +123,7 @@ def is_poolerless(subject: EncoderSubject, found: dict[str, Any]) -> bool:
     return subject.told.pooler == 'cls'
   if names.POOLED_OUTPUT in found or names.DEFAULT not in found:
     return False
-  return np.array_equal(found[names.DEFAULT], found[names.SEQUENCE_OUTPUT][:, 0])
+  return np.array_equal(found[names.DEFAULT], output(found, names.SEQUENCE_OUTPUT)[:, 0])
 
 
 @check('encoder.longest', 12, 24, level=Level.REF, kinds=_ENCODER)
@@ -147,7 +148,7 @@ def static_shapes(subject: EncoderSubject) -> None:
         {name: spec for name in names.ENCODER_INPUTS})
     for name, shape in ((names.SEQUENCE_OUTPUT, [None, seq_length, width]),
                         (names.DEFAULT, [None, width])):
-      found = traced.structured_outputs[name].shape
+      found = output(traced.structured_outputs, name).shape
       if found.rank is None or found.as_list() != shape:
         raise Failed(f'{name} has the static shape {found} for seq_length {seq_length}, '
                      f'not {shape}')
@@ -174,7 +175,7 @@ def inference_repeats(subject: EncoderSubject) -> Passed:
   for how, found in (('a call without training', subject.direct),
                      ('the same call again', subject.call(given))):
     for name in (names.SEQUENCE_OUTPUT, names.DEFAULT):
-      worst = max(worst, max_difference(found[name], expected[name]))
+      worst = max(worst, max_difference(output(found, name), output(expected, name)))
       if worst > REPEAT_TOLERANCE:
         raise Failed(f'{how} gave another {name}', worst, REPEAT_TOLERANCE)
   return Passed(worst, REPEAT_TOLERANCE)
@@ -192,8 +193,8 @@ def dropout(subject: EncoderSubject) -> Passed:
   # One call with 16 equal examples shows as much as 16 calls: each example has its own mask.
   training = subject.call(given, training=True)
   inference = subject.call(given)
-  still = float(np.mean(np.std(inference[names.DEFAULT], axis=0)))
-  spread = float(np.mean(np.std(training[names.DEFAULT], axis=0)))
+  still = float(np.mean(np.std(output(inference, names.DEFAULT), axis=0)))
+  spread = float(np.mean(np.std(output(training, names.DEFAULT), axis=0)))
   if still > 1e-6:
     raise Failed('without training, equal examples of a batch give different outputs', still, 1e-6)
   if drops and spread <= 1e-3:

@@ -11,7 +11,8 @@ from nlp_export.saved_models.verification import reference
 from nlp_export.saved_models.verification.encoder_call_checks import zeros
 from nlp_export.saved_models.verification.registry import (
     Failed, Kind, Level, NotRun, Passed, Scope, check)
-from nlp_export.saved_models.verification.subject import EncoderSubject, as_tensors, first_line
+from nlp_export.saved_models.verification.subject import (
+    EncoderSubject, as_tensors, first_line, output)
 
 _ENCODER = (Kind.ENCODER,)
 _VARIABLES = Scope.VARIABLES
@@ -100,7 +101,7 @@ def gradients(subject: EncoderSubject) -> Passed:
     with tf.GradientTape() as tape:
       outputs = subject.obj(given)
       loss = tf.reduce_sum(outputs[names.SEQUENCE_OUTPUT]**2) + tf.reduce_sum(
-          outputs[names.DEFAULT]**2)
+          output(outputs, names.DEFAULT)**2)
     found = tape.gradient(loss, subject.trainable)
     missing.extend(v.name for v, g in zip(subject.trainable, found, strict=True) if g is None)
 

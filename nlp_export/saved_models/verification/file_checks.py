@@ -90,7 +90,7 @@ def _string_tensors(subject: Subject) -> bytes:
 @check('files.assets', 7, level=Level.REF, kinds=ANY_KIND, scope=_VARIABLES)
 def assets(subject: Subject) -> Passed:
   """assets/ holds the tokenizer's file, byte by byte, and nothing else."""
-  declared = _declared_assets(subject)
+  declared = declared_assets(subject)
   found = subject.asset_names
   missing = sorted(set(declared) - set(found))
   if missing:
@@ -111,7 +111,8 @@ def assets(subject: Subject) -> Passed:
   return Passed(len(found))
 
 
-def _declared_assets(subject: Subject) -> list[str]:
+def declared_assets(subject: Subject) -> list[str]:
+  """Base names of the files that the graph reads from assets/."""
   model = read_saved_model(subject)
   return sorted({a.filename for a in model.meta_graphs[0].asset_file_def})
 

@@ -47,11 +47,13 @@ def _ids(subject: PreprocessingSubject, start: int, count: int) -> list[int]:
 @check('preprocessing.pack_ranks', 81, level=Level.MUST, kinds=_PREPROCESSING)
 def pack_ranks(subject: PreprocessingSubject) -> Passed:
   """One and two segments of rank 2 and 3 are taken; rank 3 is packed as its words joined."""
-  flat, nested = [[5, 6, 7], [8]], [[[5], [6, 7]], [[8]]]
+  # A segment as words and as tokens; each next one is another.
+  nested = [[[[5 + i], [6, 7]], [[8]]] for i in range(subject.num_segments)]
+  flat = [[[token for word in row for token in word] for row in segment] for segment in nested]
   for count in range(1, subject.num_segments + 1):
     try:
-      two = _word_ids(subject.pack([ragged(flat)] * count))
-      three = _word_ids(subject.pack([ragged(nested, 3)] * count))
+      two = _word_ids(subject.pack([ragged(s) for s in flat[:count]]))
+      three = _word_ids(subject.pack([ragged(s, 3) for s in nested[:count]]))
     except Exception as error:
       raise Failed(f'{count} segments are refused: {first_line(error)}') from error
     if two != three:
@@ -114,7 +116,7 @@ def more_segments(subject: PreprocessingSubject) -> Passed:
 @check('preprocessing.pack_equals_root', 61, 87, level=Level.REF, kinds=_PREPROCESSING)
 def pack_equals_root(subject: PreprocessingSubject) -> None:
   """Packing the tokens of a text gives what the root gives, as the layout says."""
-  packed = subject.pack([subject.tokens])
+  packed = subject.pack([subject.tokens], seq_length=subject.default_seq_length)
   for name, expected in subject.root_outputs.items():
     if packed[name].numpy().tolist() != expected.tolist():
       raise Failed(f'{name} of bert_pack_inputs differs from the root\'s')

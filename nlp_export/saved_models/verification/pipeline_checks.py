@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from nlp_export import names
@@ -17,8 +19,14 @@ def dataset(subject: PreprocessingSubject) -> None:
   """In Dataset.map, in parallel, it gives the same ids and fully static shapes."""
   length = subject.default_seq_length
   batches = tf.data.Dataset.from_tensor_slices(list(TEXTS)).batch(4, drop_remainder=True)
-  mapped = batches.map(lambda x: (subject.obj(x), subject.pack([subject.tokenize(x)])),
-                       num_parallel_calls=2)
+
+  # As it is: AutoGraph would read this file anew, and take another lambda for it if the file has
+  # changed since its import.
+  @tf.autograph.experimental.do_not_convert
+  def both(texts: tf.Tensor) -> tuple[Any, Any]:
+    return subject.obj(texts), subject.pack([subject.tokenize(texts)], seq_length=length)
+
+  mapped = batches.map(both, num_parallel_calls=2)
   whats = ('the root', 'tokenize and bert_pack_inputs')
   for what, specs in zip(whats, mapped.element_spec, strict=True):
     for name, spec in specs.items():

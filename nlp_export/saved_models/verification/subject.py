@@ -276,6 +276,13 @@ def training_values(obj: Any) -> list[Any]:
   return [_training_of(f) for f in concrete_functions(obj)]
 
 
+def output(found: dict[str, Any], name: str) -> Any:
+  """An output that `encoder.outputs` requires; without it a check that needs it is 'not run'."""
+  if name not in found:
+    raise NotRun(f'{name} is missing: see encoder.outputs', after_failure=True)
+  return found[name]
+
+
 def as_tensors(inputs: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
   """int32 tensors of the same keys."""
   return {name: tf.constant(value, tf.int32) for name, value in inputs.items()}

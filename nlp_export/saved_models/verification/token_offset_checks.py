@@ -94,8 +94,8 @@ def _compare_surfaces(subject: PreprocessingSubject, texts: list[bytes]) -> Pass
 
 
 def _surface(subject: PreprocessingSubject, token: int) -> bytes | None:
-  """The bytes that a token stands for; None for [UNK] and for SentencePiece."""
-  if subject.kind_of_tokenizer != WORDPIECE:
+  """The bytes that a token stands for; None for [UNK], a wrong id, and SentencePiece."""
+  if subject.kind_of_tokenizer != WORDPIECE or not 0 <= token < len(subject.vocab):
     return None
   piece = subject.vocab[token]
   if piece == b'[UNK]':

@@ -12,7 +12,7 @@ from nlp_export.saved_models.verification import reference
 from nlp_export.saved_models.verification.preprocessing_subject import (
     SPECIAL_TOKENS, TEXTS, WORDPIECE, PreprocessingSubject, flat_ids)
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, Passed, check)
+    Failed, Kind, Level, NotApplicable, NotRun, Passed, check)
 from nlp_export.saved_models.verification.subject import first_line
 
 _PREPROCESSING = (Kind.PREPROCESSING,)
@@ -61,6 +61,9 @@ def static_shapes(subject: PreprocessingSubject) -> None:
     tf.function(lambda x: shapes.append(trace(x)), autograph=False).get_concrete_function(  # noqa: B023
         tf.TensorSpec([batch], tf.string))
     tokens, rooted, packed = shapes[0]
+    if tokens.rank != rank:
+      raise NotRun(f'tokenize has rank {tokens.rank}: see preprocessing.tokenize',
+                   after_failure=True)
     if tokens.as_list() != [batch] + [None] * (rank - 1):
       raise Failed(f'tokenize has the static shape {tokens} for a batch of {batch}')
     for what, value, length in (('the root', rooted, subject.default_seq_length),
