@@ -25,18 +25,17 @@ GLUE = [task for task in tasks.TASKS.values() if not task.is_builtin]
 COUNT = 8
 
 
-def prepare(layout: Path, data_dir: Path, name: str) -> Path:
+def prepare(layout: Path, data_dir: Path, name: str, monkeypatch) -> Path:
   """Runs the real builder on the files of `layout` in place of its downloads."""
   import tensorflow_datasets as tfds
 
   mrpc = {'dev_ids': layout / 'dev_ids.tsv', 'train': layout / 'msr_paraphrase_train.txt',
           'test': layout / 'MRPC/test.tsv'}
   # tensorflow_datasets 4.9.10 prepares with importlib_resources without requiring it.
-  absent = importlib.util.find_spec('importlib_resources') is None
-  stand_in = {'importlib_resources': importlib.resources} if absent else {}
+  if importlib.util.find_spec('importlib_resources') is None:
+    monkeypatch.setitem(sys.modules, 'importlib_resources', importlib.resources)
   manager = 'tensorflow_datasets.core.download.DownloadManager'
   with (
-      mock.patch.dict(sys.modules, stand_in),
       mock.patch(f'{manager}.download_and_extract', lambda self, url: str(layout)),
       mock.patch(f'{manager}.download', lambda self, url: (
           {key: str(path) for key, path in mrpc.items()} if isinstance(url, dict)
@@ -62,8 +61,9 @@ def layout(tmp_path_factory):
 @pytest.fixture(scope='module')
 def data_dir(layout, tmp_path_factory):
   directory = tmp_path_factory.mktemp('tfds')
-  for task in GLUE:
-    prepare(layout, directory, task.name)
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    for task in GLUE:
+      prepare(layout, directory, task.name, monkeypatch)
   return directory
 
 

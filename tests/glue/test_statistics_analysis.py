@@ -198,7 +198,7 @@ def test_a_constant_regression_counts_as_nothing_learned():
 def test_failed_cells_are_counted_and_named():
   matrix = Matrix({'keep': 0.5, 'random': 0.5}, seeds=3)
   matrix.cells[0] = matrix.cells[0] | {
-      'status': 'failed', 'metrics': {}, 'cause': 'out of memory\ntrace'}
+      'status': 'failed', 'metrics': {}, 'main_metric': '', 'cause': 'out of memory\ntrace'}
   found = matrix.analysis()
   assert found.counts['failed'] == 1 and found.groups[0].runs[0].reasons == ('out of memory',)
   assert found.groups[0].without_degenerate.seeds == (1, 2)
@@ -207,7 +207,7 @@ def test_failed_cells_are_counted_and_named():
 
 def test_everything_failed_is_still_a_report():
   cells = [{'task': 'rte', 'pooler': p, 'arm': 'export', 'seed': 0, 'status': 'failed',
-            'metrics': {}, 'main_metric': 'accuracy', 'cause': 'no such file'}
+            'metrics': {}, 'main_metric': '', 'cause': 'no such file'}
            for p in ('keep', 'random')]
   found = analyse(cells)
   assert found.groups[0].without_degenerate is None

@@ -16,7 +16,10 @@ from nlp_export import files, names
 from nlp_export.saved_models.verification import EncoderExpectation, reference
 
 WIDTH, LAYERS, POSITIONS, ROWS = 8, 2, 12, 40
-VOCAB = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *(f'w{i}' for i in range(ROWS - 5))]
+VOCAB = [
+    '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]',
+    *('a A good film. It is it not the The best story of year, but one warmest. Where was meeting '
+      'held? held in Zürich on 4 May 1998. Yes No Café cafe b é ab').split()]
 _IDS = tf.TensorSpec([None, None], tf.int32)
 _GELU = {'gelu': lambda x: tf.nn.gelu(x, approximate=True), 'relu': tf.nn.relu}
 
@@ -213,7 +216,8 @@ class TinyMlm(tf.train.Checkpoint):
       if bad == 'mlm_other_pooled':
         found[names.POOLED_OUTPUT] += 0.1
       if bad == 'mlm_reads_first_copy':
-        found[names.MLM_LOGITS] += 0 * bytes_of_first_copy(Path(root.vocab_path).parent)
+        found[names.MLM_LOGITS] += 0 * bytes_of_first_copy(
+            Path(root.vocab_path).parent.parent / 'model')
       return found
 
     self.__call__ = tf.function(call, autograph=False)
@@ -221,12 +225,12 @@ class TinyMlm(tf.train.Checkpoint):
       self.__call__.get_concrete_function({n: _IDS for n in names.MLM_INPUTS}, training=training)
 
 
-def bytes_of_first_copy(source: Path) -> tf.Tensor:
-  """The size of the vocabulary, read from where the export of `source` lies, and not as an asset.
+def bytes_of_first_copy(model: Path) -> tf.Tensor:
+  """The size of the vocabulary, read from where the export was written, and not as an asset.
 
   The path is put together when it runs, so that it is not seen in the graph.
   """
-  parts = (source.parent / 'model' / 'assets' / 'vocab.txt').parts[1:]
+  parts = (model / 'assets' / 'vocab.txt').parts[1:]
   path = tf.strings.join(['', *parts], '/')
   return tf.cast(tf.strings.length(tf.io.read_file(path)), tf.float32)
 

@@ -149,7 +149,7 @@ def test_each_fault_of_files_is_seen_by_its_checks_alone(tmp_path, told, right_m
     (path / 'assets' / 'vocab.txt').unlink()
     (path / 'assets').rmdir()
   elif bad == 'changed_asset':
-    (path / 'assets' / 'vocab.txt').write_text('\n'.join(mutants.VOCAB).replace('w1', 'w2'))
+    (path / 'assets' / 'vocab.txt').write_text('\n'.join(mutants.VOCAB).replace('Yes', 'yes'))
   elif bad == 'not_moved':
     job['path'] = str(path)
   elif bad == 'not_isolated':

@@ -17,18 +17,15 @@ FAULTS = {
     'int64_mask': {'preprocessing.root'},
     'no_seq_length': {'preprocessing.root_seq_length'},
     'shape_lost': {'preprocessing.static_shapes', 'preprocessing.dataset'},
-    'words_joined': {'preprocessing.tokenize', 'preprocessing.static_shapes',
-                     'preprocessing.offsets'},
-    'blank_is_a_word': {'preprocessing.empty_text', 'preprocessing.equals_training_tokenizer',
-                        'preprocessing.offsets'},
+    'words_joined': {'preprocessing.tokenize'},
+    'blank_is_a_word': {'preprocessing.empty_text'},
     'no_empty_batch': {'preprocessing.empty_batch'},
     'no_unknown': {'preprocessing.id_range'},
     'special_from_text': {'preprocessing.literal_special_tokens',
-                          'preprocessing.equals_training_tokenizer',
-                          'preprocessing.ascii_offsets'},
-    'long_words': {'preprocessing.long_word', 'preprocessing.equals_training_tokenizer'},
+                          'preprocessing.equals_training_tokenizer'},
+    'long_words': {'preprocessing.long_word'},
     'training_matters': {'preprocessing.training'},
-    'lower_case': {'preprocessing.equals_training_tokenizer', 'preprocessing.byte_offsets'},
+    'lower_case': {'preprocessing.equals_training_tokenizer'},
     'int64_special': {'preprocessing.special_tokens'},
     'wrong_mask_id': {'preprocessing.special_token_ids'},
     'captured_state': {'preprocessing.special_tokens_in_graph'},
@@ -38,23 +35,22 @@ FAULTS = {
     'characters_counted': {'preprocessing.byte_offsets'},
     'own_special_tokens': {'preprocessing.offsets_special_tokens'},
     'ranks_differ': {'preprocessing.pack_ranks'},
-    'other_default': {'preprocessing.pack_seq_length', 'preprocessing.pack_equals_root',
-                      'preprocessing.dataset', 'files.resaved'},
+    'other_default': {'preprocessing.pack_seq_length'},
     'types_forgotten': {'preprocessing.pack_layout', 'preprocessing.truncation',
                         'preprocessing.pack_by_hand'},
     'other_padding': {'preprocessing.pack_layout', 'preprocessing.truncation',
-                      'preprocessing.pack_by_hand', 'preprocessing.pack_equals_root',
-                      'preprocessing.empty_text', 'preprocessing.root_seq_length'},
+                      'preprocessing.pack_by_hand'},
     'waterfall': {'preprocessing.truncation'},
     'root_types': {'preprocessing.pack_equals_root'},
     'third_segment_taken': {'preprocessing.pack_wrong_inputs'},
     'tiny_lengths': {'preprocessing.tiny_seq_length'},
     'trainable': {'preprocessing.no_training'},
+    'assert_nodes': {'preprocessing.assert_nodes'},
+    'reads_first_copy': {'files.resaved'},
 }
-OTHERS = {'third_cut_otherwise': {'preprocessing.more_segments'},
-          'assert_nodes': {'preprocessing.assert_nodes'},
-          'short_encoder': {'pair.feeds_encoder'},
-          'other_vocabulary': {'pair.same_tokenizer'}}
+MORE_SEGMENTS = {'third_cut_otherwise': {'preprocessing.more_segments'}}
+PAIRS = {'': set(), 'short_encoder': {'pair.feeds_encoder'},
+         'other_vocabulary': {'pair.same_tokenizer'}, 'other_case': {'pair.same_tokenizer'}}
 
 
 def check(path: Path, expected: Any, partner: Any = None) -> reports.VerificationReport:
@@ -69,68 +65,77 @@ def names_of(results: Any) -> set[str]:
   return {c.name for c in results}
 
 
-def export(directory: Path, bad: str = '', num_segments: int = 2, **changes: Any) -> Any:
+def export(directory: Path, bad: str = '', **told: Any) -> tuple[Path, Any]:
   """A SavedModel and its expectation."""
   directory.mkdir(exist_ok=True)
-  obj = mutants.TinyPreprocessing(directory, bad, num_segments)
+  size = {k: told[k] for k in ('num_segments', 'default_seq_length') if k in told}
+  obj = mutants.TinyPreprocessing(directory, bad, **size)
   mutants.save(obj, str(directory / 'model'))
-  return directory / 'model', mutants.expectation(obj, num_segments=num_segments, **changes)
-
-
-@pytest.mark.parametrize('bad', ['', *FAULTS])
-def test_each_fault_is_seen_by_its_checks_alone(tmp_path, bad):
-  report = check(*export(tmp_path, bad))
-  assert names_of(report.failed) == FAULTS.get(bad, set()), '\n'.join(report.lines())
-  assert report.passed == (not bad)
-
-
-def test_three_segments_follow_the_law_of_two(tmp_path):
-  right = check(*export(tmp_path / 'a', '', 3))
-  assert right.passed, '\n'.join(right.lines())
-  wrong = check(*export(tmp_path / 'b', 'third_cut_otherwise', 3))
-  assert names_of(wrong.failed) == OTHERS['third_cut_otherwise']
-
-
-def test_assert_nodes_are_a_fault_where_they_were_not_wanted(tmp_path):
-  report = check(*export(tmp_path, no_assert=True))
-  assert names_of(report.failed) == OTHERS['assert_nodes']
-
-
-def test_ids_that_no_reference_value_has(tmp_path):
-  from nlp_export.saved_models.verification import reference
-
-  path, expected = export(tmp_path)
-  values = str(tmp_path / 'ids.npz')
-  for ids, failed in ((5, set()), (6, {'preprocessing.equals_training_tokenizer'})):
-    reference.save_token_ids(values, ['a', ''], [[ids], []])
-    told = mutants.expectation(mutants.TinyPreprocessing(tmp_path), reference_file=values)
-    assert names_of(check(path, told).failed) == failed
-  assert expected.reference_file == ''
-
-
-def test_a_stranger_without_unknown_token_shows_known_defect_13(tmp_path):
-  path, _ = export(tmp_path, 'no_unknown')
-  report = check(path, None)
-  assert report.passed and list(report.known_defects) == [13]
+  return directory / 'model', mutants.expectation(obj, directory, **told)
 
 
 @pytest.fixture(scope='module')
-def partner(tmp_path_factory):
-  """A loaded encoder with 12 positions and a vocabulary of its own."""
+def right(tmp_path_factory):
+  """An export without a fault, and its expectation. Shared: do not change it."""
+  return export(tmp_path_factory.mktemp('right'), no_assert=True)
+
+
+def test_a_right_export_passes_every_check(right):
+  report = check(*right)
+  assert report.passed and not report.failed, '\n'.join(report.lines())
+  not_applicable = {c.name for c in report.checks if c.status != reports.PASSED}
+  assert not_applicable == {'preprocessing.more_segments', *names_of(PAIR_CHECKS)}
+
+
+PAIR_CHECKS = [c for c in registry.all_checks() if c.name.startswith('pair.')]
+
+
+@pytest.mark.parametrize('bad', FAULTS)
+def test_each_fault_is_seen_by_its_checks_alone(tmp_path, bad):
+  report = check(*export(tmp_path, bad, no_assert=bad == 'assert_nodes'))
+  assert names_of(report.failed) == FAULTS[bad], '\n'.join(report.lines())
+  assert not report.passed
+
+
+def test_three_segments_follow_the_law_of_two(tmp_path):
+  report = check(*export(tmp_path / 'right', num_segments=3))
+  assert report.passed and not report.failed, '\n'.join(report.lines())
+  report = check(*export(tmp_path / 'wrong', 'third_cut_otherwise', num_segments=3))
+  assert names_of(report.failed) == MORE_SEGMENTS['third_cut_otherwise']
+
+
+def test_waterfall_is_right_where_it_was_asked_for(tmp_path):
+  report = check(*export(tmp_path, 'waterfall', truncator='waterfall'))
+  assert report.passed and not report.failed, '\n'.join(report.lines())
+
+
+@pytest.fixture(scope='module')
+def encoders(tmp_path_factory):
+  """Loaded encoders: the one that belongs to the tiny preprocessing, and others."""
   from nlp_export.saved_models.verification import checking
 
-  directory = tmp_path_factory.mktemp('encoder')
-  encoder_mutants.save(encoder_mutants.TinyEncoder(directory), str(directory / 'model'))
-  return checking.load(Job('/elsewhere', 'encoder'), str(directory / 'model'))
+  found = {}
+  for name, bad in (('right', 'lower_case'), ('other_case', ''),
+                    ('other_vocabulary', 'long_vocabulary')):
+    directory = tmp_path_factory.mktemp('encoder')
+    obj = encoder_mutants.TinyEncoder(directory, bad)
+    obj.do_lower_case.assign(name == 'other_case')
+    encoder_mutants.save(obj, str(directory / 'model'))
+    found[name] = checking.load(Job('/elsewhere', name), str(directory / 'model'))
+  return found
 
 
-def test_a_pair_that_does_not_belong_together(tmp_path, partner):
-  report = check(*export(tmp_path), partner=partner)
-  expected = OTHERS['short_encoder'] | OTHERS['other_vocabulary']
-  assert names_of(report.failed) == expected, '\n'.join(report.lines())
+@pytest.mark.parametrize('bad', PAIRS)
+def test_an_encoder_and_its_preprocessing_belong_together(tmp_path, right, encoders, bad):
+  one_more = encoder_mutants.POSITIONS + 1
+  exported = export(tmp_path, default_seq_length=one_more) if bad == 'short_encoder' else right
+  report = check(*exported, partner=encoders.get(bad, encoders['right']))
+  assert names_of(report.failed) == PAIRS[bad], '\n'.join(report.lines())
 
 
 def test_every_check_of_preprocessing_has_a_fault_that_it_sees():
-  seen = set().union(*FAULTS.values(), *OTHERS.values())
-  files = {c.name for c in registry.all_checks() if c.name.startswith('files.')}
+  seen = set().union(*FAULTS.values(), *MORE_SEGMENTS.values(), *PAIRS.values())
+  # The same functions on the same files as those of an encoder: test_verification_encoder.py.
+  files = {c.name for c in registry.all_checks()
+           if c.name.startswith('files.') and registry.Kind.ENCODER in c.kinds}
   assert seen | files == {c.name for c in registry.checks_for(registry.Kind.PREPROCESSING)}

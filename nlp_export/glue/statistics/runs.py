@@ -79,7 +79,7 @@ def read_runs(
       raise RequestError(
           f'{_name(cell)} occurs twice: two results cannot both be that cell. '
           'Give results.json of one matrix, without repeated cells.')
-    if metrics.setdefault(run.task, run.metric) != run.metric:
+    if run.metric and metrics.setdefault(run.task, run.metric) != run.metric:
       raise RequestError(
           f'{_name(cell)} has the main metric {run.metric}, other cells of {run.task} have '
           f'{metrics[run.task]}: their scores do not compare. Run the task with one main metric.')
@@ -89,6 +89,9 @@ def read_runs(
           f'{_name(cell)} was scored on other gold labels (SHA-256 {gold[:12]}) than other cells '
           f'of {run.task} ({golds[run.task][:12]}). Run all its cells on the same dev set.')
     found[run.key] = run
+  for key, run in found.items():
+    if not run.metric:  # A cell can fail before it knows.
+      found[key] = dataclasses.replace(run, metric=metrics.get(run.task, ''))
   order: dict[tuple, int] = {}
   for run in found.values():
     order.setdefault((run.task,), len(order))
@@ -100,7 +103,7 @@ def read_runs(
 def _run(
     cell: Mapping[str, Any], predictions: Predictions | None, labels: np.ndarray | None
 ) -> Run:
-  metric, status = cell['main_metric'], cell['status']
+  metric, status = cell.get('main_metric') or '', cell['status']
   value, reasons, guessed = None, list(cell.get('degenerate') or ()), None
   if status == 'failed':
     reasons = [str(cell.get('cause') or 'no cause was recorded').strip().partition('\n')[0]]

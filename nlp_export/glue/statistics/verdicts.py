@@ -98,7 +98,8 @@ def which_pooler(
     would = f'About {max(counts)} seeds would show a difference of this size, if it is real.'
   else:
     would = 'A few more seeds should show a difference of this size, if it is real.'
-  reason = (f'not by enough to be sure: it leads {told}' if unsure else 'its lead rests on leaving degenerate runs out')
+  reason = (f'not by enough to be sure: it leads {told}' if unsure else
+            'its lead rests on leaving degenerate runs out')
   return Verdict(question, OPEN, UNSURE, f'This does not decide it: {lead}, but {reason} '
                  f'({seeds_word(seeds)}). {would}{suffix.text}')
 
