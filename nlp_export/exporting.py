@@ -239,8 +239,8 @@ def _set_pooler(
     return
   if restored.pooler is None:
     raise RequestError(
-        f'Pooler {name} was asked for, but the encoder from {restored.spec.source} has no pooler to '
-        'initialise: neither an attribute pooler_layer nor a dense layer called '
+        f'Pooler {name} was asked for, but the encoder from {restored.spec.source} has no pooler '
+        'to initialise: neither an attribute pooler_layer nor a dense layer called '
         f'{" or ".join(names.POOLER_LAYER_NAMES)}. Write --set POOLERS=\'(@poolers.none,)\'.')
   restored.pooler.kernel.assign(weights.kernel)
   restored.pooler.bias.assign(weights.bias)

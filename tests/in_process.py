@@ -1,4 +1,4 @@
-"""run.py's command line inside the test's own process: TensorFlow is imported once for many runs."""
+"""run.py inside the test's own process: TensorFlow is imported once for many runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input of every kind, through run.py: exit status 2, what to do instead, nothing left behind."""
+"""Bad input of every kind: exit status 2, what to do instead, nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGKILL while an export is made: nothing half-written, the same command goes on."""
+"""Ctrl-C, SIGTERM and SIGKILL in the middle: nothing half-written, the same command goes on."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ HONOURED_WITHIN_SECONDS = 20.0
 class Started:
   """A run of run.py that is going on."""
 
-  def __init__(self, *arguments: object):
+  def __init__(self, *arguments: object, temporary: Path):
     self.process = subprocess.Popen(
         run_lab.command(*map(str, arguments)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=run_lab.environment())
+        env=run_lab.environment() | {'TMPDIR': str(temporary)})
     self.screen = b''
 
   def wait_for(self, text: str) -> None:
@@ -51,23 +51,24 @@ class Started:
 
 def test_an_interrupted_export_leaves_nothing_half_written_and_goes_on(
     tiny_uncased, run_py, tmp_path):
-  out = tmp_path / 'out'
+  out, temporary = tmp_path / 'out', tmp_path / 'temporary'
+  temporary.mkdir()
   command = ('gin/runs/export.gin', *settings(**tiny_uncased, EXPORT_TYPES="('model',)"),
              '--out_dir', out)
   for step, number in (('restore ... ', signal.SIGTERM), ('write keep/model ... ', signal.SIGINT),
                        ('verify ... ', signal.SIGTERM)):
-    run = Started(*command)
+    run = Started(*command, temporary=temporary)
     run.wait_for(step)
-    children = []
-    while step.startswith('verify') and not (children := run.children()):
+    while not (children := run.children()) and step.startswith('verify'):
       time.sleep(0.02)
     assert run.end(number) == (3, 'Interrupted. Repeat the command to go on.'), step
     assert not any(Path(f'/proc/{child}').exists() for child in children)
     assert sorted(path.name for path in out.iterdir()) == [
         'config.gin', 'log.txt', 'operative_config.gin', 'run.json']
     assert json.loads((out / 'run.json').read_text())['status'] == 'interrupted'
+    assert not list(temporary.glob('nlp_export_*'))
 
-  run = Started(*command)
+  run = Started(*command, temporary=temporary)
   run.wait_for('verify ... ')
   while not (children := run.children()):
     time.sleep(0.02)
@@ -138,7 +139,7 @@ def test_an_interrupt_that_a_library_swallowed_ends_the_run_at_the_next_step(ins
   try:
     os.kill(os.getpid(), signal.SIGTERM)
     wait()
-  except BaseException:  # What should not be written, and is.
+  except BaseException:  # noqa: S110 - what should not be written, and is.
     pass
   with pytest.raises(KeyboardInterrupt), run.step('after'):
     raise AssertionError('The step began.')

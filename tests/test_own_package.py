@@ -50,8 +50,8 @@ def command(lab: Path) -> list[str]:
 def test_an_installed_package_gives_a_verified_export(lab, installed, environment, run_py):
   sys.path.append(str(installed))
   try:
-    from my_lab import parts
     import tensorflow as tf
+    from my_lab import parts
   finally:
     sys.path.remove(str(installed))
   assert Path(parts.__file__).parent.parent == installed

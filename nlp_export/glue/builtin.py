@@ -8,10 +8,12 @@ Neither can be told from words, length or punctuation, and that by construction.
 builtin_word_order is there twice, intact and with the same words in another order. In
 builtin_next_sentence two pairs of neighbours (a, b) and (c, d) give also (a, d) and (c, b): every
 first and every second sentence occurs once under each label. For a linear model of counts the
-labels then cancel exactly. (How many words the two sentences share does tell, 74 % on Python 3.11:
-that is what following each other looks like, and no count of words shows it.) The shares of the labels are 50 % in every split, and no sentence is in
-two splits. The two versions stand in the same split, so examples are not independent: an interval
-over examples is a little too wide.
+labels then cancel exactly. (How many words the two sentences share does tell, 74 % right on
+Python 3.11: no count of words shows that, and following each other looks like it.)
+
+The labels have equal shares in every split, and no sentence is in two splits. Both versions of a
+sentence stand in the same split, so its examples are not independent: an interval over examples
+is only roughly right.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ def shuffle_words(sentence: str) -> str | None:
   words = sentence.split(' ')
   movable = [at for at in range(1, len(words) - 1) if words[at].isalpha() and words[at].islower()]
   for attempt in range(20):
-    order = _mixed(movable, lambda at, salt=attempt: f'{salt} {at} {sentence}')  # type: ignore
+    order = _mixed(movable, lambda at, salt=attempt: f'{salt} {at} {sentence}')
     shuffled = list(words)
     for target, source in zip(movable, order, strict=True):
       shuffled[target] = words[source]

@@ -40,10 +40,11 @@ class GlueDirectory:
     paths = [files.join(self.path, task.directory, task.split(name).file) for name in splits]
     missing = [path for path in paths if not files.exists(path)]
     if missing:
+      names = [f'{task.directory}/{files.basename(path)}' for path in missing]
       raise RequestError(
-          f'GLUE_DIR={self.path} has no {", no ".join(path[len(self.path) + 1:] for path in missing)}'
-          f' ({self._found(task)}). Task {task.name} needs it: unpack its official download there, '
-          f'give another GLUE_DIR, or leave {task.name!r} out of TASKS.')
+          f'GLUE_DIR={self.path} has no {", no ".join(names)} ({self._found(task)}). Task '
+          f'{task.name} needs it: unpack its official download there, give another GLUE_DIR, '
+          f'or leave {task.name!r} out of TASKS.')
     return tuple(paths)
 
   def load(self, task: Task, split: str) -> Examples:
@@ -185,8 +186,7 @@ def load_for_training(task: Task, source: Source) -> dict[str, Examples]:
 
 
 def _check_labels(task: Task, splits: Mapping[str, Examples]) -> None:
-  assert task.labels is not None
-  for label_id, label in enumerate(task.labels):
+  for label_id, label in enumerate(task.labels or ()):
     rows = {name: np.flatnonzero(examples.labels == label_id)
             for name, examples in splits.items()}
     lacking = [name for name, found in rows.items() if not len(found)]
@@ -205,9 +205,9 @@ def _check_labels(task: Task, splits: Mapping[str, Examples]) -> None:
 
 def _check_scores(task: Task, splits: Mapping[str, Examples]) -> None:
   for name, examples in splits.items():
-    assert examples.labels is not None
-    if np.ptp(examples.labels) == 0:
+    labels = examples.labels
+    if labels is not None and np.ptp(labels) == 0:
       raise RequestError(
-          f'{examples.place}: all {len(examples)} scores are {examples.labels[0]:g}, so the '
+          f'{examples.place}: all {len(examples)} scores are {labels[0]:g}, so the '
           f'correlations of {task.name} {name} are undefined. Take the file from the download '
           'again.')

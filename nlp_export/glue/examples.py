@@ -78,6 +78,7 @@ class Examples:
 
   def label_counts(self) -> dict[str, int]:
     """Number of rows of each label, in the order of `task.labels`; classification only."""
-    assert self.labels is not None and self.task.labels is not None
+    if self.labels is None or self.task.labels is None:
+      raise ValueError(f'{self.task.name} {self.split} has no classes to count')
     counts = np.bincount(self.labels, minlength=len(self.task.labels))
     return dict(zip(self.task.labels, counts.tolist(), strict=True))

@@ -17,10 +17,12 @@ import numpy as np
 
 from nlp_export import files
 from nlp_export.errors import RequestError
+from nlp_export.file_errors import explain_failures
 from nlp_export.glue.examples import Examples
 from nlp_export.glue.tasks import Split, Task
 
 _METADATA = 'dataset_info.json'
+_BATCH = 1024  # Read so; one by one, MNLI takes minutes.
 
 
 def find(task: Task, data_dir: str) -> str:
@@ -68,32 +70,36 @@ def read(task: Task, split: Split, data_dir: str) -> Examples:
     raise RequestError(
         f'{place} has no split {split.tfds!r}, only {", ".join(sorted(builder.info.splits))}. '
         f'Prepare it again: tfds build glue/{task.name} --overwrite --data_dir {data_dir}')
-  rows = _rows(tfds, builder, split)
-  if not rows:
+  if not builder.info.splits[split.tfds].num_examples:
     raise RequestError(
         f'{place}: the split {split.tfds!r} holds no examples; the official one has {split.rows}. '
         f'Prepare it again: tfds build glue/{task.name} --overwrite --data_dir {data_dir}')
+  columns = _columns(tfds, builder, split)
   texts = tuple(
-      tuple(row[feature].decode('utf-8') for row in rows) for feature in task.features)
-  ids = np.array([row['idx'] for row in rows], np.int32)
+      tuple(text.decode('utf-8') for text in columns[feature]) for feature in task.features)
+  ids = columns['idx'].astype(np.int32)
   labels = None
   if not split.is_test:
-    labels = _labels(task, f'{place}, split {split.tfds}', rows)
+    labels = _labels(task, f'{place}, split {split.tfds}', columns)
   name = f'glue/{task.name}/{files.basename(place)}'
-  notes = ()
-  if len(rows) != split.rows:
-    notes = (f'{name} has {len(rows)} {split.name} examples; the official file has '
+  notes: tuple[str, ...] = ()
+  if len(ids) != split.rows:
+    notes = (f'{name} has {len(ids)} {split.name} examples; the official file has '
              f'{split.rows}.',)
   origin = {'kind': 'tfds', 'name': name, 'sha256': files.sha256(place)}
   return Examples(task, split.name, texts, labels, ids, origin, f'{place} ({split.tfds})',
                   notes=notes)
 
 
-def _rows(tfds: Any, builder: Any, split: Split) -> list[dict[str, Any]]:
-  """The examples as NumPy values, in the order of `idx`."""
-  with _quiet():
-    rows = list(tfds.as_numpy(builder.as_dataset(split=split.tfds, shuffle_files=False)))
-  return sorted(rows, key=lambda row: int(row['idx']))
+def _columns(tfds: Any, builder: Any, split: Split) -> dict[str, np.ndarray]:
+  """The values of each feature [N], in the order of `idx`."""
+  place = f'{builder.data_dir} ({split.tfds})'
+  with explain_failures('read', place), _quiet():  # A damaged file, or one of another length.
+    data = builder.as_dataset(split=split.tfds, shuffle_files=False, batch_size=_BATCH)
+    batches = list(tfds.as_numpy(data))
+  columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+  order = np.argsort(columns['idx'], kind='stable')
+  return {name: column[order] for name, column in columns.items()}
 
 
 def _check_features(task: Task, place: str, features: Any) -> None:
@@ -110,15 +116,15 @@ def _check_features(task: Task, place: str, features: Any) -> None:
         'mean other labels. Prepare the data set with the tensorflow_datasets that is installed.')
 
 
-def _labels(task: Task, place: str, rows: list[dict[str, Any]]) -> np.ndarray:
-  values = np.array([row['label'] for row in rows])
+def _labels(task: Task, place: str, columns: dict[str, np.ndarray]) -> np.ndarray:
+  values = columns['label']
   low, high = task.value_range or (0, task.outputs - 1)
   wrong = np.flatnonzero(~((low <= values) & (values <= high)))  # NaN as well.
   if len(wrong):
     at = int(wrong[0])
     raise RequestError(
-        f'{place}, example {rows[at]["idx"]}: label {values[at]} is not from {low:g} to {high:g}. '
-        f'Prepare it again: tfds build glue/{task.name} --overwrite')
+        f'{place}, example {columns["idx"][at]}: label {values[at]} is not from {low:g} to '
+        f'{high:g}. Prepare it again: tfds build glue/{task.name} --overwrite')
   return values.astype(np.float32 if task.is_regression else np.int32)
 
 

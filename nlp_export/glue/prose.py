@@ -121,7 +121,7 @@ def _comments(source: str) -> Iterator[str]:
 
 
 def _passages(block: str, seen: set[str]) -> Iterator[tuple[str, ...]]:
-  """Runs of neighbouring sentences of prose that were not seen before; paragraphs may end in one."""
+  """Runs of neighbouring sentences of prose, all new; a run may go on in the next paragraph."""
   run: list[str] = []
   for paragraph in _PARAGRAPH_END.split(block):
     for sentence in _SENTENCE_END.split(' '.join(paragraph.split())):

@@ -113,7 +113,8 @@ def file_text(prediction: TestPredictions) -> str:
 
 def _labels(prediction: TestPredictions, values: np.ndarray) -> list[str]:
   task, labels = prediction.task, prediction.labels
-  assert task.labels is not None and task.values is not None
+  if not task.labels or not task.values:
+    raise ValueError(f'{task.name} has no labels')
   if labels is None or sorted(labels) != sorted(task.labels):
     raise RequestError(
         f'The model of {prediction.model_task} has the labels {labels}, the server knows '
@@ -124,10 +125,9 @@ def _labels(prediction: TestPredictions, values: np.ndarray) -> list[str]:
 
 
 def _scores(task: Task, values: np.ndarray) -> list[str]:
-  assert task.value_range is not None
   if not np.isfinite(values).all():
     at = int(np.flatnonzero(~np.isfinite(values))[0])
     raise RequestError(
         f'{task.name}: the prediction of row {at} is {values[at]}. The training diverged; '
         'fine-tune again with a lower LEARNING_RATE.')
-  return [f'{value:.5f}' for value in np.clip(values, *task.value_range).tolist()]
+  return [f'{value:.5f}' for value in np.clip(values, *(task.value_range or (None, None))).tolist()]

@@ -42,7 +42,7 @@ def check(path: str) -> list[str]:
   if problems:
     raise CheckError('\n'.join([
         f'{path} is not what the GLUE server takes:', *problems,
-        'Correct these places, or write it again with gin/runs/glue_submission.gin.']))
+        'Correct these places and check it again.']))
   with zipfile.ZipFile(io.BytesIO(data)) as archive:
     return [f'{name}: {split.rows} rows, {_summary(task, archive.read(name).decode())}'
             for name, (task, split) in test_sets().items()]
@@ -97,8 +97,8 @@ def _file_problems(task: Task, split: Split, data: bytes) -> Iterator[str]:
     yield f', line 1: {found} where index<TAB>prediction should be. Write that line first.'
     return
   wrong = 0
-  for index, line in enumerate(lines[1:]):
-    problem = _row_problem(task, index, line)
+  for index, row in enumerate(lines[1:]):
+    problem = _row_problem(task, index, row)
     if problem:
       wrong += 1
       if wrong <= _WRONG_ROWS_SHOWN:

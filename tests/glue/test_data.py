@@ -52,7 +52,8 @@ def test_a_label_in_train_that_dev_lacks(layout):
   rewrite(layout, 'RTE/dev.tsv', lambda row: row[3] == 'entailment')
   says = message(lambda: data.load_for_training(RTE, GlueDirectory(str(layout))))
   assert says == (
-      f"{layout}/RTE/dev.tsv: none of its 4 examples has the label 'not_entailment'; train has it 4 "
+      f"{layout}/RTE/dev.tsv: none of its 4 examples has the label 'not_entailment'; train has it "
+       "4 "
       f'times, first in {layout}/RTE/train.tsv, line 3. Scores would say nothing about that label. '
       'Are the files of one download, and whole? Take both from it again.')
 
@@ -74,7 +75,8 @@ def test_a_label_that_no_split_has(layout):
 def test_scores_that_are_all_equal(layout):
   rewrite(layout, 'STS-B/dev.tsv', lambda row: row[-1] == '5.000')
   says = message(lambda: data.load_for_training(STSB, GlueDirectory(str(layout))))
-  assert says == (f'{layout}/STS-B/dev.tsv: all 2 scores are 5, so the correlations of stsb dev are '
+  assert says == (f'{layout}/STS-B/dev.tsv: all 2 scores are 5, so the correlations of stsb dev '
+                   'are '
                   'undefined. Take the file from the download again.')
 
 

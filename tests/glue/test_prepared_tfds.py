@@ -140,6 +140,54 @@ def test_a_missing_split_is_refused(data_dir, tmp_path):
   assert caught.value.message.endswith(f'tfds build glue/rte --overwrite --data_dir {tmp_path}')
 
 
+def test_an_empty_split_is_refused(data_dir, tmp_path):
+  def empty(place):
+    info = json.loads((place / 'dataset_info.json').read_text())
+    for split in info['splits']:
+      split['shardLengths'] = ['0']
+    (place / 'dataset_info.json').write_text(json.dumps(info))
+
+  source = changed(data_dir, tmp_path, 'rte', empty)
+  with pytest.raises(RequestError) as caught:
+    load(tasks.get('rte'), 'dev', source)
+  assert "the split 'validation' holds no examples; the official one has 277" in str(caught.value)
+  assert caught.value.message.endswith(f'tfds build glue/rte --overwrite --data_dir {tmp_path}')
+
+
+def put_test_for_dev(place):
+  (test,), (dev,) = place.glob('glue-test*'), place.glob('glue-validation*')
+  shutil.copy(test, dev)
+
+
+def test_a_file_of_another_length_is_refused(data_dir, tmp_path):
+  source = changed(data_dir, tmp_path, 'rte', put_test_for_dev)
+  with pytest.raises(RequestError, match='expected to contain 8 elements.* Check the path.$'):
+    load(tasks.get('rte'), 'dev', source)
+
+
+def test_a_damaged_file_is_refused(data_dir, tmp_path):
+  def damage(place):
+    (dev,) = place.glob('glue-validation*')
+    dev.write_bytes(dev.read_bytes()[:-40])
+
+  source = changed(data_dir, tmp_path, 'rte', damage)
+  with pytest.raises(RequestError, match=r'Cannot read .*rte/2.0.0 \(validation\): '):
+    load(tasks.get('rte'), 'dev', source)
+
+
+def test_labels_out_of_range_are_refused(data_dir, tmp_path):
+  def hidden_labels(place):  # The test set, whose labels are all -1.
+    put_test_for_dev(place)
+    info = json.loads((place / 'dataset_info.json').read_text())
+    for split in info['splits']:
+      split['shardLengths'] = [str(COUNT + 1)]
+    (place / 'dataset_info.json').write_text(json.dumps(info))
+
+  source = changed(data_dir, tmp_path, 'rte', hidden_labels)
+  with pytest.raises(RequestError, match='example 0: label -1 is not from 0 to 1. .* --overwrite$'):
+    load(tasks.get('rte'), 'dev', source)
+
+
 def test_an_unprepared_task_is_told_how(tmp_path):
   with pytest.raises(RequestError) as caught:
     TfdsDirectory(str(tmp_path)).inputs(tasks.get('cola'), ['train'])

@@ -51,7 +51,7 @@ def pack(contents: dict[str, str | bytes]) -> bytes:
 
 def test_the_server_s_eleven_files_with_header_and_index(good):
   assert sorted(good) == sorted(FILES)
-  for name, text in good.items():
+  for text in good.values():
     lines = text.splitlines()
     assert lines[0] == 'index\tprediction'
     # From 0 in every file: MNLI's two as well.
@@ -168,7 +168,8 @@ def row(good, name, number):
     (lambda good: {(f'glue/{k}' if k == 'AX.tsv' else k): v for k, v in good.items()},
      '- AX.tsv lies in a folder (glue/AX.tsv). Zip the files themselves, not their folder.'),
     (lambda good: edited(good, 'RTE.tsv', 'index\tprediction', 'id\tlabel'),
-     "- RTE.tsv, line 1: 'id\\tlabel' where index<TAB>prediction should be. Write that line first."),
+     "- RTE.tsv, line 1: 'id\\tlabel' where index<TAB>prediction should be. Write that line "
+     "first."),
     (lambda good: edited(good, 'RTE.tsv', 'index\tprediction\n', ''),
      'where index<TAB>prediction should be. Write that line first.'),
     (lambda good: edited(good, 'RTE.tsv', '\n', '\r\n'),
@@ -186,7 +187,8 @@ def row(good, name, number):
      "- RTE.tsv, line 7: index '6' where 5 should be. Count from 0 in every file, in order."),
     # MNLI's indices restart in each file.
     (lambda good: edited(good, 'MNLI-mm.tsv', '\n0\t', '\n9796\t'),
-     "- MNLI-mm.tsv, line 2: index '9796' where 0 should be. Count from 0 in every file, in order."),
+     "- MNLI-mm.tsv, line 2: index '9796' where 0 should be. Count from 0 in every file, in "
+     "order."),
     (lambda good: edited(good, 'RTE.tsv', 'not_entailment', 'contradiction'),
      "'contradiction' is none of entailment, not_entailment. Write those."),
     (lambda good: edited(good, 'CoLA.tsv', '\n3\t', '\n3\tacceptable '),
@@ -206,7 +208,7 @@ def test_a_wrong_zip_is_refused(good, tmp_path, change, says):
   with pytest.raises(CheckError) as caught:
     submission_check.check(str(path))
   assert says in caught.value.message
-  assert caught.value.message.endswith('write it again with gin/runs/glue_submission.gin.')
+  assert caught.value.message.endswith('Correct these places and check it again.')
 
 
 @pytest.mark.filterwarnings('ignore:Duplicate name')

@@ -113,25 +113,30 @@ RTE_HEADER = 'index\tsentence1\tsentence2\tlabel\n'
      'field? Correct it, or train without such rows, each listed in the report: '
      '--set LEAVE_OUT_MALFORMED=True'),
     ('RTE/dev.tsv', RTE_HEADER + '0\ta\tb\tc\tentailment\n',
-     ", line 2: has 5 fields, not 4: '0\\ta\\tb\\tc\\tentailment'. A tab inside a text? Correct it, "
+     ", line 2: has 5 fields, not 4: '0\\ta\\tb\\tc\\tentailment'. A tab inside a text? Correct "
+     "it, "
      'or train without such rows, each listed in the report: --set LEAVE_OUT_MALFORMED=True'),
     ('RTE/dev.tsv', RTE_HEADER + '0\ta\tb\tentailment\n\n1\ta\tb\tentailment\n',
      ", line 3: is blank, not 4: ''. A line end inside a text, or spaces in place of tabs? Correct "
      'it, or train without such rows, each listed in the report: --set LEAVE_OUT_MALFORMED=True'),
     ('RTE/test.tsv', 'index\tsentence1\tsentence2\n0\ta\n',
-     ", line 2: has 2 fields, not 3: '0\\ta'. A line end inside a text, or a lost field? The server "
+     ", line 2: has 2 fields, not 3: '0\\ta'. A line end inside a text, or a lost field? The "
+     "server "
      'wants every row: correct it, or take the file from the download.'),
     ('CoLA/dev.tsv', 'gj04\t1\tMine.\n',
-     ", line 1: has 3 fields, not 4: 'gj04\\t1\\tMine.'. A line end inside a text, or a lost field? "
+     ", line 1: has 3 fields, not 4: 'gj04\\t1\\tMine.'. A line end inside a text, or a lost "
+     "field? "
      'Correct it, or train without such rows, each listed in the report: '
      '--set LEAVE_OUT_MALFORMED=True'),
     ('RTE/dev.tsv', 'index\tpremise\tsentence2\tlabel\n',
-     ", line 1: no column 'sentence1'. The line names 'index', 'premise', 'sentence2', 'label'. RTE "
+     ", line 1: no column 'sentence1'. The line names 'index', 'premise', 'sentence2', 'label'. "
+     "RTE "
      'dev needs the columns sentence1, sentence2, label, separated by tabs. Take the file from the '
      'download again, or add the line if it was cut off.'),
     ('RTE/dev.tsv', 'index\tsentence1\tsentence2\n0\ta\tb\n',
      ", line 1: no column 'label'. The line names 'index', 'sentence1', 'sentence2'. RTE dev needs "
-     'the columns sentence1, sentence2, label, separated by tabs. Is it the test file, which has no '
+     'the columns sentence1, sentence2, label, separated by tabs. Is it the test file, which has '
+     'no '
      'labels? Put the labelled one here.'),
     ('RTE/dev.tsv', 'index,sentence1,sentence2,label\n',
      ", line 1: no column 'sentence1' and no column 'sentence2' and no column 'label'. The line "
@@ -146,10 +151,12 @@ RTE_HEADER = 'index\tsentence1\tsentence2\tlabel\n'
     ('CoLA/train.tsv', '',
      ': holds no examples. The official file has 8551. Take it from the download again.'),
     ('RTE/dev.tsv', RTE_HEADER + '0\ta\tb\tneutral\n',
-     ", line 2: label 'neutral' is none of entailment, not_entailment. Correct it, or take the file "
+     ", line 2: label 'neutral' is none of entailment, not_entailment. Correct it, or take the "
+     "file "
      'from the download again.'),
     ('RTE/dev.tsv', RTE_HEADER + '0\ta\tb\tentailment \n',
-     ", line 2: label 'entailment ' is none of entailment, not_entailment. Remove the spaces around "
+     ", line 2: label 'entailment ' is none of entailment, not_entailment. Remove the spaces "
+     "around "
      'it.'),
     ('WNLI/dev.tsv', RTE_HEADER + '0\ta\tb\tentailment\n',
      ", line 2: label 'entailment' is none of 0, 1. This file writes '1' for it."),

@@ -216,8 +216,8 @@ class TinyMlm(tf.train.Checkpoint):
       if bad == 'mlm_other_pooled':
         found[names.POOLED_OUTPUT] += 0.1
       if bad == 'mlm_reads_first_copy':
-        found[names.MLM_LOGITS] += 0 * bytes_of_first_copy(
-            Path(root.vocab_path).parent.parent / 'model')
+        zero = zero_from_first_copy(Path(root.vocab_path).parent.parent / 'model')
+        found[names.MLM_LOGITS] += tf.cast(zero, tf.float32)
       return found
 
     self.__call__ = tf.function(call, autograph=False)
@@ -225,14 +225,15 @@ class TinyMlm(tf.train.Checkpoint):
       self.__call__.get_concrete_function({n: _IDS for n in names.MLM_INPUTS}, training=training)
 
 
-def bytes_of_first_copy(model: Path) -> tf.Tensor:
-  """The size of the vocabulary, read from where the export was written, and not as an asset.
+def zero_from_first_copy(model: Path) -> tf.Tensor:
+  """0, for which the vocabulary is read from where the export was written, and not as an asset.
 
-  The path is put together when it runs, so that it is not seen in the graph.
+  The path is put together when it runs, so that it is not seen in the graph; no optimiser sees
+  that it is always 0.
   """
   parts = (model / 'assets' / 'vocab.txt').parts[1:]
   path = tf.strings.join(['', *parts], '/')
-  return tf.cast(tf.strings.length(tf.io.read_file(path)), tf.float32)
+  return tf.minimum(tf.strings.length(tf.io.read_file(path)), 0)
 
 
 def expectation(source: TinyEncoder, directory: Path, **changes: Any) -> EncoderExpectation:

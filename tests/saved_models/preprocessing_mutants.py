@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from nlp_export import files, names
 from nlp_export.saved_models.verification import PreprocessingExpectation, reference
-from tests.saved_models.encoder_mutants import POSITIONS, VOCAB, bytes_of_first_copy
+from tests.saved_models.encoder_mutants import POSITIONS, VOCAB, zero_from_first_copy
 
 UNKNOWN, START, END = VOCAB.index('[UNK]'), VOCAB.index('[CLS]'), VOCAB.index('[SEP]')
 SPECIAL = {'vocab_size': len(VOCAB), 'padding_id': 0, 'start_of_sequence_id': START,
@@ -48,6 +47,9 @@ class TinyPreprocessing(tf.train.Checkpoint):
     if bad == 'trainable':
       self.weight = tf.Variable(1.0)
       self.trainable_variables = [self.weight]
+    # One graph each for all that is traced below.
+    self.words = tf.function(self._words, input_signature=[_TEXT], autograph=False)
+    self.pack = tf.function(self._pack, autograph=False, reduce_retracing=True)
     self.__call__ = self._root_function(directory / 'model')
     self.tokenize = _Part(tf.function(self._tokenize, autograph=False))
     self.tokenize.__call__.get_concrete_function(_TEXT)
@@ -61,21 +63,23 @@ class TinyPreprocessing(tf.train.Checkpoint):
           self._special_tokens() if bad == 'own_special_tokens'
           else self.tokenize.get_special_tokens_dict)
 
-  def _words(self, texts: tf.Tensor) -> tuple[Callable[[tf.Tensor], tf.RaggedTensor], Any, Any, Any]:
-    """A function from one number a word to [B, (words), (1)], ids, starts and limits of the words."""
+  def _words(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """ids int32, starts and limits int64 of all words, and row splits int64 [B + 1]."""
     bad = self.bad
     if bad == 'blank_is_a_word':
       texts = tf.where(tf.equal(texts, ' '), self.vocab[5], texts)
-    found = tf_text.WhitespaceTokenizer().tokenize_with_offsets(texts)
-    words, starts, limits = (part.flat_values for part in found)
-    rows = tf.reshape(found[0].row_splits[1:], tf.shape(texts))  # The static size of `texts`.
-    splits = tf.concat([tf.zeros([1], tf.int64), rows], 0)
-
-    def nested(values: tf.Tensor) -> tf.RaggedTensor:
-      pieces = tf.range(tf.size(values, tf.int64) + 1)
-      inner = tf.RaggedTensor.from_row_splits(values, pieces, validate=False)
-      return tf.RaggedTensor.from_row_splits(inner, splits, validate=False)
-
+    # Between any two blanks lies a word, which may be empty; the empty ones are left out below.
+    blank = tf.strings.regex_replace(texts, r'[ \t\n]', ' ')
+    split = tf.raw_ops.StringSplitV2(input=blank, sep=' ')
+    rows, sizes = split.indices[:, 0], tf.strings.length(split.values)
+    ends = tf.cumsum(sizes + 1)
+    first = tf.math.unsorted_segment_min(ends - sizes, rows, tf.size(texts))
+    starts = tf.cast(ends - sizes - tf.gather(first, rows), tf.int64)
+    kept = tf.reshape(tf.where(sizes > 0), [-1])
+    words, starts = tf.gather(split.values, kept), tf.gather(starts, kept)
+    limits = starts + tf.cast(tf.gather(sizes, kept), tf.int64)
+    counts = tf.math.unsorted_segment_sum(tf.cast(sizes > 0, tf.int64), rows, tf.size(texts))
+    counts = tf.reshape(counts, tf.shape(texts))  # The static size of `texts`.
     looked_up = tf.strings.lower(words) if bad == 'lower_case' else words
     # No word holds a space: what is written like a special token is not found.
     vocab = [' ' if t.startswith('[') and bad != 'special_from_text' else t for t in self.vocab]
@@ -84,26 +88,23 @@ class TinyPreprocessing(tf.train.Checkpoint):
     ids = tf.where(tf.reduce_any(same, 1), tf.argmax(tf.cast(same, tf.int32), 1, tf.int32), unknown)
     if bad == 'long_words':
       ids = tf.where(tf.strings.regex_full_match(words, 'a{101}'), 5, ids)
-    return nested, ids, starts, limits
+    return ids, starts, limits, tf.concat([tf.zeros([1], tf.int64), tf.cumsum(counts)], 0)
 
   def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-    nested, ids, _, _ = self._words(texts)
-    tokens = nested(ids)
-    if self.bad == 'words_joined':
-      return tf.RaggedTensor.from_row_splits(ids, tokens.row_splits, validate=False)
-    return tokens
+    ids, _, _, splits = self.words(texts)
+    return _ragged(ids, splits, words=self.bad != 'words_joined')
 
   def _offsets(self, texts: tf.Tensor) -> list[tf.RaggedTensor]:
-    nested, ids, starts, limits = self._words(texts)
+    ids, starts, limits, splits = self.words(texts)
     if self.bad == 'offsets_shifted':
       starts, limits = starts + 1, limits + 1
     if self.bad == 'characters_counted':
       # Where é and 中 stand before it, a word's place in characters is not its place in bytes.
       shift = tf.strings.length(texts) - tf.strings.length(texts, 'UTF8_CHAR')
-      starts -= tf.gather(tf.cast(shift, tf.int64), nested(ids).value_rowids())
+      starts -= tf.repeat(tf.cast(shift, tf.int64), splits[1:] - splits[:-1])
     if self.bad == 'int32_offsets':
       limits = tf.cast(limits, tf.int32)
-    return [nested(part) for part in (ids, starts, limits)]
+    return [_ragged(part, splits, self.bad != 'words_joined') for part in (ids, starts, limits)]
 
   def _special_tokens(self) -> _Part:
     bad = self.bad
@@ -121,12 +122,10 @@ class TinyPreprocessing(tf.train.Checkpoint):
       part.captured = captured
     return part
 
-  def pack(self, segments: list[tf.RaggedTensor], seq_length: Any) -> dict[str, tf.Tensor]:
+  def _pack(self, flat: list[tuple[tf.Tensor, tf.Tensor]], seq_length: tf.Tensor
+            ) -> dict[str, tf.Tensor]:
     """The packing law, place by place: of every place it is asked which segment it belongs to."""
-    bad, special, count = self.bad, self.special, len(segments)
-    if bad == 'ranks_differ' and segments[0].shape.rank == 3 and count == 2:
-      segments = segments[::-1]
-    flat = [_without_words(s) for s in segments]
+    bad, special, count = self.bad, self.special, len(flat)
     lengths = [tf.cast(splits[1:] - splits[:-1], tf.int32)[:, tf.newaxis] for _, splits in flat]
     places = tf.range(seq_length)[tf.newaxis]  # [1, S]; the numbers below are [B, 1] or [B, S].
     waterfall = bad == 'waterfall' or (bad == 'third_cut_otherwise' and count == 3)
@@ -158,8 +157,13 @@ class TinyPreprocessing(tf.train.Checkpoint):
 
   def _pack_function(self, most: int) -> Any:
     default = self.default_seq_length - (self.bad == 'other_default')
-    pack = tf.function(lambda inputs, seq_length=default: self.pack(inputs, seq_length),
-                       autograph=False)
+
+    def call(segments: list[tf.RaggedTensor], seq_length: Any = default) -> dict[str, tf.Tensor]:
+      if self.bad == 'ranks_differ' and segments[0].shape.rank == 3 and len(segments) == 2:
+        segments = segments[::-1]
+      return self.pack([_without_words(s) for s in segments], tf.convert_to_tensor(seq_length))
+
+    pack = tf.function(call, autograph=False)
     for rank in (2, 3):
       for count in range(1, most + 1):
         pack.get_concrete_function([tf.RaggedTensorSpec([None] * rank, tf.int32)] * count,
@@ -175,13 +179,14 @@ class TinyPreprocessing(tf.train.Checkpoint):
         tf.debugging.Assert(tf.shape(texts)[0] > 0, ['an empty batch'])
       if bad == 'assert_nodes':
         tf.debugging.Assert(tf.rank(texts) < tf.constant(2), ['rank'])
-      packed = self.pack([self._tokenize(texts)], seq_length)
+      ids, _, _, splits = self.words(texts)
+      packed = dict(self.pack([(ids, splits)], tf.convert_to_tensor(seq_length)))
       if bad == 'training_matters' and training:
         packed[names.INPUT_WORD_IDS] += 1
       if bad == 'root_types':
         packed[names.INPUT_TYPE_IDS] += 1
       if bad == 'reads_first_copy':
-        packed[names.INPUT_WORD_IDS] += 0 * tf.cast(bytes_of_first_copy(model), tf.int32)
+        packed[names.INPUT_WORD_IDS] += zero_from_first_copy(model)
       if bad == 'int64_mask':
         packed[names.INPUT_MASK] = tf.cast(packed[names.INPUT_MASK], tf.int64)
       if bad == 'shape_lost':
@@ -198,6 +203,14 @@ class TinyPreprocessing(tf.train.Checkpoint):
     if bad != 'no_seq_length':
       function.get_concrete_function(_TEXT, seq_length=_SEQ_LENGTH)
     return function
+
+
+def _ragged(values: tf.Tensor, splits: tf.Tensor, words: bool = True) -> tf.RaggedTensor:
+  """[B, (words), (1)], or [B, (words)]."""
+  if words:
+    pieces = tf.range(tf.size(values, tf.int64) + 1)
+    values = tf.RaggedTensor.from_row_splits(values, pieces, validate=False)
+  return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
 
 def _without_words(tokens: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
