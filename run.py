@@ -19,13 +19,15 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from nlp_export import config, failures, files, gin_names, interrupts, listing, out_dir
+from nlp_export import config, files
+from nlp_export.binding import gin_names
 from nlp_export.config import Bound, GinText
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run
-from nlp_export.log_file import LogFile
-from nlp_export.out_dir import Action, Status
-from nlp_export.run_record import RunRecord
+from nlp_export.running import failures, interrupts, listing, out_dir
+from nlp_export.running.log_file import LogFile
+from nlp_export.running.out_dir import Action, Status
+from nlp_export.running.run_record import RunRecord
 
 
 class _Parser(argparse.ArgumentParser):

@@ -18,7 +18,7 @@ from nlp_export import (
     tokenizers,
 )
 from nlp_export import pretrainer as pretrainers
-from nlp_export.encoder_blocks import ACTIVATIONS
+from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run, experiment, require
 from nlp_export.own_parts import explain_part

@@ -19,12 +19,12 @@ from typing import Any
 
 import gin
 
-from nlp_export import gin_effect, gin_imports, gin_index, gin_names, gin_reach, gin_types
+from nlp_export.binding import gin_effect, gin_imports, gin_index, gin_names, gin_reach, gin_types
+from nlp_export.binding.gin_files import Reader
+from nlp_export.binding.gin_reach import Bindings, Reach
+from nlp_export.binding.gin_text import GinText
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Experiment, Plan, experiments, open_values, setting_names
-from nlp_export.gin_files import Reader
-from nlp_export.gin_reach import Bindings, Reach
-from nlp_export.gin_text import GinText
 
 __all__ = ['Bound', 'GinText', 'bind', 'operative_config_text', 'reference_name',
            'reference_names']

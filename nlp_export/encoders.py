@@ -13,10 +13,10 @@ from typing import Any
 
 import gin
 
-from nlp_export import encoder_files
-from nlp_export.built_encoder import BuiltEncoder, is_network
-from nlp_export.encoder_blocks import Place, complete_block
-from nlp_export.encoder_spec import EncoderSpec, differences, specs_agree
+from nlp_export.encoder_config import encoder_files
+from nlp_export.encoder_config.built_encoder import BuiltEncoder, is_network
+from nlp_export.encoder_config.encoder_blocks import Place, complete_block
+from nlp_export.encoder_config.encoder_spec import EncoderSpec, differences, specs_agree
 from nlp_export.errors import RequestError
 from nlp_export.own_parts import explain_part
 

@@ -24,7 +24,7 @@ from typing import Any
 import gin
 
 from nlp_export.errors import RequestError
-from nlp_export.run_context import Run
+from nlp_export.running.run_context import Run
 
 __all__ = ['Experiment', 'Outcome', 'Plan', 'Run', 'experiment', 'experiments', 'require']
 

@@ -16,7 +16,7 @@ from nlp_export import checkpoints, files, names, poolers, staging
 from nlp_export.encoders import BuiltEncoder, EncoderSpec
 from nlp_export.errors import CheckError, RequestError
 from nlp_export.own_parts import explain_part
-from nlp_export.run_context import Run
+from nlp_export.running.run_context import Run
 from nlp_export.saved_models import verification
 from nlp_export.tokenizers import Tokenizer
 
@@ -150,7 +150,8 @@ def _write_encoders(
   from nlp_export.restored_encoder import restore_encoder
   from nlp_export.saved_models import expectations, provenance
 
-  assert request.checkpoint is not None and request.encoder is not None
+  if request.checkpoint is None or request.encoder is None:
+    raise ValueError('an export of an encoder needs a checkpoint and an encoder')
   with run.step('restore'):
     restored = restore_encoder(
         request.checkpoint, request.encoder, item_names=request.item_names,

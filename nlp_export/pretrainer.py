@@ -48,7 +48,7 @@ def build(network: Any, mlm_activation: str) -> Any:
   import tensorflow as tf
   from official.nlp.modeling import models
 
-  from nlp_export import activations
+  from nlp_export.encoder_config import activations
 
   pretrainer = models.BertPretrainerV2(
       encoder_network=network, mlm_activation=activations.get_activation(mlm_activation))

@@ -14,7 +14,7 @@ import gin
 from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.own_parts import explain_part
-from nlp_export.tokenizer_types import (
+from nlp_export.tokenization.tokenizer_types import (
     SENTENCEPIECE,
     WORDPIECE,
     SentencePiece,
@@ -144,7 +144,7 @@ def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:
              if not hasattr(made, name)]
     raise RequestError(
         f'TOKENIZER gave {made!r}, which is no tokenizer: it lacks {", ".join(lacks)}. '
-        'See the class Tokenizer in nlp_export/tokenizer_types.py for what one needs.')
+        'See the class Tokenizer in nlp_export/tokenization/tokenizer_types.py for what one needs.')
   return made
 
 

@@ -176,9 +176,9 @@ def page() -> str:
   checks, tests = checks_by_number(), tests_by_number()
   lines = [
       '# Conformance', '',
-      'What an export has to do, which of it every export is checked for when it is made (and by',
-      '`gin/runs/verify.gin` on any SavedModel), and which tests show it. MUST: TF Hub\'s API. REF:',
-      'TF-NLP\'s export_tfhub does it and its users rely on it. GOAL: better than the reference; an',
+      'What an export has to do, which of it every export is checked for when it is made (and',
+      'by `gin/runs/verify.gin` on any SavedModel), and which tests show it. MUST: TF Hub\'s API.',
+      'REF: TF-NLP\'s export_tfhub does it and users rely on it. GOAL: better than that; an',
       'export that others wrote may miss it. A check is not applicable only by the type of',
       'SavedModel, and then verification.json says why. Checks 29 and 34 are amended by',
       '`dropout_state`, the variable that makes dropout reproducible.', '',

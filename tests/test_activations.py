@@ -1,4 +1,4 @@
-"""nlp_export/activations.py: the exact gelu, and TF-NLP's own activations by name."""
+"""encoder_config/activations.py: the exact gelu, and TF-NLP's own activations by name."""
 
 import math
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 from official.modeling import tf_utils
 
-from nlp_export import activations, encoder_blocks
+from nlp_export.encoder_config import activations, encoder_blocks
 
 _X = np.linspace(-6, 6, 241).astype(np.float32)
 

@@ -18,15 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The steps of the data, in order, and the modules of each (below nlp_export; the longest pattern
 # that fits decides). A module imports its own step and earlier ones. A new module needs its place.
 STEPS = {
-    'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'children',
-               'interrupts'),
-    'config': ('config', 'gin_*', 'experiment', 'run_*', 'failures', 'listing', 'log_file',
-               'origin', 'out_dir', 'own_parts'),
+    'ground': ('errors', 'names', 'paths', 'file_errors', 'files'),
+    'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts'),
     'encoder, tokenizer': (
-        'encoder*', 'built_encoder', 'activations', 'dropout', 'tokenizer*', 'vocabulary',
-        # The graph that a tokenizer becomes; `tokenizer.build()` makes it.
-        'saved_models.wordpiece_graph', 'saved_models.sentencepiece_graph',
-        'saved_models.word_separation', 'saved_models.row_splits',
+        'encoders', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers', 'tokenization',
+        'tokenization.*',
     ),
     'checkpoint restore': ('pretrainer', 'checkpoints', 'checkpoints.*'),
     'pooler': ('poolers', 'restored_encoder'),

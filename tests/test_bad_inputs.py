@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nlp_export import encoder_blocks
+from nlp_export.encoder_config import encoder_blocks
 from tests import run_lab, tiny
 from tests.in_process import run_main, settings
 from tests.sentencepiece_model import sentencepiece_model

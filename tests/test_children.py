@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from nlp_export import children
+from nlp_export.running import children
 
 # Starts a process of its own, says its id, and waits.
 _PARENT = """

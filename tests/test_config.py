@@ -180,7 +180,7 @@ def test_an_unknown_name_is_refused_with_what_was_meant(lab, line, message):
 
 def test_the_import_that_is_missing_is_named(lab):
   # Of a part that this repository has and this process has not registered, read from the source.
-  from nlp_export import gin_index, gin_names
+  from nlp_export.binding import gin_index, gin_names
 
   module, name = 'experiments.inspect_checkpoint', 'inspect_checkpoint'
   assert any(part.module == module for part in gin_index.parts())
@@ -232,7 +232,7 @@ def test_a_syntax_error_has_file_and_line(lab, text, start, end):
 
 
 def test_files_come_from_here_then_from_the_repository(lab):
-  from nlp_export import gin_files, gin_index
+  from nlp_export.binding import gin_files, gin_index
 
   path = 'gin/encoders/bert_tiny.gin'
   assert gin_files.find_file(path) == os.path.join(gin_index.REPO_ROOT, path)

@@ -1,4 +1,4 @@
-"""nlp_export/encoder_files.py: formats told apart by content; EncoderConfig read strictly."""
+"""encoder_config/encoder_files.py: formats told apart by content; EncoderConfig read strictly."""
 
 import json
 
@@ -6,7 +6,8 @@ import pytest
 from official.modeling import hyperparams
 from official.nlp.configs import encoders as tf_nlp
 
-from nlp_export import encoder_blocks, encoder_files, encoders
+from nlp_export import encoders
+from nlp_export.encoder_config import encoder_blocks, encoder_files
 from nlp_export.errors import RequestError
 
 BERT = 'type: bert\nbert:\n  hidden_size: 32\n  num_layers: 2\n  num_attention_heads: 2\n'

@@ -1,4 +1,4 @@
-"""nlp_export/encoder_json.py: Google's bert_config.json and Hugging Face's config.json."""
+"""encoder_config/encoder_json.py: Google's bert_config.json and Hugging Face's config.json."""
 
 import json
 import os
@@ -6,7 +6,8 @@ import os
 import pytest
 from official.legacy.bert import configs as legacy_configs
 
-from nlp_export import encoder_files, encoder_json, encoders
+from nlp_export import encoders
+from nlp_export.encoder_config import encoder_files, encoder_json
 from nlp_export.errors import RequestError
 
 LEGACY = {

@@ -1,4 +1,4 @@
-"""nlp_export/encoder_networks.py: the network is TF-NLP's, with cheap initial values."""
+"""encoder_config/encoder_networks.py: the network is TF-NLP's, with cheap initial values."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import tensorflow as tf
 import tf_keras
 from official.nlp.configs import encoders as tf_nlp
 
-from nlp_export import encoder_networks
-from nlp_export.encoder_spec import EncoderSpec
+from nlp_export.encoder_config import encoder_networks
+from nlp_export.encoder_config.encoder_spec import EncoderSpec
 
 TINY = {'vocab_size': 60, 'hidden_size': 16, 'num_layers': 2, 'num_attention_heads': 2,
         'intermediate_size': 32, 'max_position_embeddings': 24}

@@ -12,7 +12,8 @@ import pytest
 import tf_keras
 from official.nlp.configs import encoders as tf_nlp
 
-from nlp_export import encoder_blocks, encoders
+from nlp_export import encoders
+from nlp_export.encoder_config import encoder_blocks
 from nlp_export.encoders import EncoderSpec
 from nlp_export.errors import RequestError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nlp_export import interrupts
+from nlp_export.running import interrupts
 from tests import run_lab
 from tests.in_process import settings
 
@@ -131,7 +131,7 @@ def test_an_interrupt_waits_for_the_end_of_an_import(installed, tmp_path, monkey
 
 
 def test_an_interrupt_that_a_library_swallowed_ends_the_run_at_the_next_step(installed, tmp_path):
-  from nlp_export.run_context import Run
+  from nlp_export.running.run_context import Run
 
   run = Run(str(tmp_path))
   with run.step('before'):  # Control: nothing has come.

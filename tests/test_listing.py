@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 
-from nlp_export import gin_index, gin_names, listing
+from nlp_export.binding import gin_index, gin_names
+from nlp_export.running import listing
 
 
 def test_the_question_is_the_first_paragraph_of_comments():

@@ -9,11 +9,12 @@ import warnings
 
 import pytest
 
-from nlp_export import files, origin, out_dir
+from nlp_export import files
 from nlp_export.errors import RequestError
-from nlp_export.out_dir import Action, Earlier, Status
-from nlp_export.run_context import Run
-from nlp_export.run_record import RunRecord
+from nlp_export.running import origin, out_dir
+from nlp_export.running.out_dir import Action, Earlier, Status
+from nlp_export.running.run_context import Run
+from nlp_export.running.run_record import RunRecord
 
 CONFIG = 'A = 1\n'
 

@@ -13,7 +13,7 @@ import pytest
 
 from nlp_export import tokenizers
 from nlp_export.errors import RequestError
-from nlp_export.vocabulary import read_vocabulary
+from nlp_export.tokenization.vocabulary import read_vocabulary
 from tests.sentencepiece_model import sentencepiece_model
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -228,7 +228,7 @@ def test_own_tokenizer_may_be_a_factory_or_the_thing(vocab):
   assert tokenizers.from_macros(tokenizer=made) == (made, ())
   message = refused(tokenizers.from_macros, tokenizer=lambda: 3)
   assert 'lacks kind, asset_file' in message
-  assert message.endswith('nlp_export/tokenizer_types.py for what one needs.')
+  assert message.endswith('nlp_export/tokenization/tokenizer_types.py for what one needs.')
 
 
 # DEFAULT_SEQ_LENGTH.

@@ -15,21 +15,22 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from nlp_export import files, interrupts
+from nlp_export import files
 from nlp_export.errors import NlpExportError, RequestError
 from nlp_export.glue import cell_files
 from nlp_export.glue.cell_files import StoredCell
 from nlp_export.glue.cells import (
-    DEGENERATE,
-    FAILED,
-    Cell,
-    CellResult,
-    belongs_to,
+  DEGENERATE,
+  FAILED,
+  Cell,
+  CellResult,
+  belongs_to,
 )
 from nlp_export.glue.claims import Claim, ClaimLost, Claims
 from nlp_export.glue.grid import check_places
 from nlp_export.glue.progress import Estimate, Progress, about, duration
 from nlp_export.glue.work import Work, check_work, has_work, open_work, remove_empty
+from nlp_export.running import interrupts
 
 POLL_SECONDS = 2.0
 

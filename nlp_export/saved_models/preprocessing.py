@@ -13,7 +13,7 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.errors import CheckError, RequestError
 from nlp_export.saved_models import packing, saved_graph, writing
-from nlp_export.saved_models.row_splits import without_words
+from nlp_export.tokenization.row_splits import without_words
 from nlp_export.tokenizers import (
     SENTENCEPIECE,
     WORDPIECE,

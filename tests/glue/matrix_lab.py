@@ -11,11 +11,12 @@ import os
 import sys
 import time
 
-from nlp_export import files, interrupts
+from nlp_export import files
 from nlp_export.glue import cell_files
 from nlp_export.glue.cells import OK, Cell, CellResult
 from nlp_export.glue.grid import Variant, grid
 from nlp_export.glue.matrix import run_matrix
+from nlp_export.running import interrupts
 
 STEPS = 4
 RECIPE = {'learning_rate': 3e-5, 'epochs': 3, 'poolers': {'scale': 0.02}}

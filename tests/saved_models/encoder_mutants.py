@@ -87,7 +87,7 @@ class TinyEncoder(tf.train.Checkpoint):
 
   def trace(self, call: Any, keys: tuple[str, ...]) -> None:
     """Both traces, and those that a mutation adds or leaves out."""
-    spec = {name: _IDS for name in keys}
+    spec = dict.fromkeys(keys, _IDS)
     for training in (False,) if self.bad == 'no_training_trace' else (False, True):
       call.get_concrete_function(spec, training=training)
     if self.bad == 'int64':
@@ -222,7 +222,7 @@ class TinyMlm(tf.train.Checkpoint):
 
     self.__call__ = tf.function(call, autograph=False)
     for training in (False, True):
-      self.__call__.get_concrete_function({n: _IDS for n in names.MLM_INPUTS}, training=training)
+      self.__call__.get_concrete_function(dict.fromkeys(names.MLM_INPUTS, _IDS), training=training)
 
 
 def zero_from_first_copy(model: Path) -> tf.Tensor:

@@ -7,7 +7,6 @@ verification cost a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from official.nlp.modeling import layers
 
 from nlp_export.saved_models import packing
-from nlp_export.saved_models.row_splits import without_words
+from nlp_export.tokenization.row_splits import without_words
 
 CLS, SEP, PAD = 2, 3, 0
 

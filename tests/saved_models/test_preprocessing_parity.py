@@ -11,8 +11,8 @@ import tensorflow as tf
 from official.nlp.modeling import layers
 
 from nlp_export import tokenizers
-from nlp_export.saved_models import word_separation
-from nlp_export.saved_models.wordpiece_graph import WordPieceGraph
+from nlp_export.tokenization import word_separation
+from nlp_export.tokenization.wordpiece_graph import WordPieceGraph
 
 CODE_POINTS = [c for c in range(0x110000) if not 0xd800 <= c < 0xe000]
 SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']

@@ -5,12 +5,20 @@ the maker of an export knows; `registry.all_checks()` lists the checks.
 """
 
 from nlp_export.saved_models.verification.job import (
-    EncoderExpectation, Job, PreprocessingExpectation)
+    EncoderExpectation,
+    Job,
+    PreprocessingExpectation,
+)
 from nlp_export.saved_models.verification.process import FreshProcess, verify
-from nlp_export.saved_models.verification.report import (
-    CheckResult, VerificationReport, all_passed)
+from nlp_export.saved_models.verification.report import CheckResult, VerificationReport, all_passed
 
 __all__ = [
-    'CheckResult', 'EncoderExpectation', 'Job', 'PreprocessingExpectation', 'VerificationReport',
-    'FreshProcess', 'all_passed', 'verify',
+    'CheckResult',
+    'EncoderExpectation',
+    'FreshProcess',
+    'Job',
+    'PreprocessingExpectation',
+    'VerificationReport',
+    'all_passed',
+    'verify',
 ]

@@ -13,10 +13,23 @@ from nlp_export.saved_models.verification import report as reports
 from nlp_export.saved_models.verification.job import Job
 from nlp_export.saved_models.verification.preprocessing_subject import PreprocessingSubject
 from nlp_export.saved_models.verification.registry import (
-    Check, Failed, Kind, Level, NotApplicable, NotRun, Passed, Scope, checks_for)
+  Check,
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  NotRun,
+  Passed,
+  Scope,
+  checks_for,
+)
 from nlp_export.saved_models.verification.report import CheckResult, VerificationReport
 from nlp_export.saved_models.verification.subject import (
-    EncoderSubject, Subject, first_line, kind_of)
+  EncoderSubject,
+  Subject,
+  first_line,
+  kind_of,
+)
 
 # Answers of per-graph checks, by name.
 Answers = Mapping[str, CheckResult]

@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from nlp_export import files, names
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, Passed, Scope, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  Passed,
+  Scope,
+  check,
+)
 from nlp_export.saved_models.verification.subject import EncoderSubject
 
 _ENCODER = (Kind.ENCODER,)
@@ -24,7 +31,7 @@ def asset_path(subject: EncoderSubject, name: str) -> str | None:
 
 @check('encoder.tokenizer_file', 41, 43, level=Level.REF, kinds=_ENCODER, scope=_VARIABLES)
 def tokenizer_file(subject: EncoderSubject) -> Passed:
-  """It has vocab_file (WordPiece) or sp_model_file (SentencePiece), not both, and it can be read."""
+  """It has vocab_file (WordPiece) or sp_model_file (SentencePiece), one of them, readable."""
   found = {n: p for n in (names.VOCAB_FILE, names.SP_MODEL_FILE) if (p := asset_path(subject, n))}
   expected = {'wordpiece': names.VOCAB_FILE, 'sentencepiece': names.SP_MODEL_FILE}.get(
       subject.told.tokenizer)

@@ -10,10 +10,23 @@ import tensorflow as tf
 
 from nlp_export import names
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, NotRun, Passed, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  NotRun,
+  Passed,
+  check,
+)
 from nlp_export.saved_models.verification.subject import (
-    TOLERANCE, EncoderSubject, as_numpy, as_tensors, first_line, max_difference, output,
-    training_values)
+  TOLERANCE,
+  EncoderSubject,
+  as_tensors,
+  first_line,
+  max_difference,
+  output,
+  training_values,
+)
 
 _ENCODER = (Kind.ENCODER,)
 # Compiling takes about 0.3 s a layer (2 cores, November 2026): the graph of a deeper encoder is the
@@ -145,7 +158,7 @@ def static_shapes(subject: EncoderSubject) -> None:
   for seq_length in (10, None):
     spec = tf.TensorSpec([None, seq_length], tf.int32)
     traced = tf.function(lambda x: subject.obj(x), autograph=False).get_concrete_function(
-        {name: spec for name in names.ENCODER_INPUTS})
+        dict.fromkeys(names.ENCODER_INPUTS, spec))
     for name, shape in ((names.SEQUENCE_OUTPUT, [None, seq_length, width]),
                         (names.DEFAULT, [None, width])):
       found = output(traced.structured_outputs, name).shape
@@ -183,7 +196,7 @@ def inference_repeats(subject: EncoderSubject) -> Passed:
 
 @check('encoder.dropout', 27, 28, level=Level.REF, kinds=_ENCODER)
 def dropout(subject: EncoderSubject) -> Passed:
-  """training=True drops, differently for each example; with a dropout rate of 0 it changes nothing."""
+  """training=True drops, differently for each example; with a rate of 0 it changes nothing."""
   drops = subject.told.dropout
   if drops is None:
     drops = subject.draws_random_numbers

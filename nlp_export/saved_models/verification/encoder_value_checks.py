@@ -9,9 +9,22 @@ import numpy as np
 from nlp_export import names
 from nlp_export.saved_models.verification.encoder_call_checks import is_poolerless
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, NotRun, Passed, Scope, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  NotRun,
+  Passed,
+  Scope,
+  check,
+)
 from nlp_export.saved_models.verification.subject import (
-    TOLERANCE, EncoderSubject, first_line, max_difference, output)
+  TOLERANCE,
+  EncoderSubject,
+  first_line,
+  max_difference,
+  output,
+)
 
 _ENCODER = (Kind.ENCODER,)
 _VARIABLES = Scope.VARIABLES

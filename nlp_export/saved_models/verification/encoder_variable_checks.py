@@ -1,4 +1,4 @@
-"""Can the encoder be fine-tuned: are its variables the source's, complete, in order? (conformance C)"""
+"""Can the encoder be fine-tuned: are its variables the source's, complete and in order?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from nlp_export import names
 from nlp_export.saved_models.verification import reference
 from nlp_export.saved_models.verification.encoder_call_checks import zeros
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotRun, Passed, Scope, check)
+  Failed,
+  Kind,
+  Level,
+  NotRun,
+  Passed,
+  Scope,
+  check,
+)
 from nlp_export.saved_models.verification.subject import (
-    EncoderSubject, as_tensors, first_line, output)
+  EncoderSubject,
+  as_tensors,
+  first_line,
+  output,
+)
 
 _ENCODER = (Kind.ENCODER,)
 _VARIABLES = Scope.VARIABLES
@@ -59,7 +70,7 @@ def compare_weights(variables: list[Any], expected: Any) -> Passed:
 
 @check('encoder.other_variables', 34, level=Level.REF, kinds=_ENCODER)
 def other_variables(subject: EncoderSubject) -> Passed:
-  """Besides the trainable ones, `variables` holds do_lower_case and dropout_state, if they exist."""
+  """Besides the trainable ones, `variables` holds do_lower_case and dropout_state at most."""
   ids = {id(v) for v in subject.trainable}
   others = [v for v in subject.variables if id(v) not in ids]
   known = {id(v): name for name in (names.DO_LOWER_CASE, names.DROPOUT_STATE)

@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from nlp_export import files
 from nlp_export.saved_models.verification.registry import (
-    ANY_KIND, Failed, Level, Passed, Scope, check)
+  ANY_KIND,
+  Failed,
+  Level,
+  Passed,
+  Scope,
+  check,
+)
 from nlp_export.saved_models.verification.subject import Subject
 
 _VARIABLES = Scope.VARIABLES

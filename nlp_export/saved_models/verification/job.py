@@ -25,7 +25,8 @@ class EncoderExpectation:
       the restored encoder on them; '' for none.
     trainable: name, shape, dtype and SHA-256 of each trainable variable, in order
       (`reference.describe_variables`).
-    mlm_head: the same of the head's five, as they stand in `.mlm`'s list after the root's; None if none.
+    mlm_head: the same of the head's five, as they follow the root's in `.mlm`'s list; None if
+      there is none.
     has_mlm: whether there is a `.mlm`.
     mlm_activation: 'gelu' (tanh form), 'gelu_erf', 'relu', 'tanh', 'swish' ... of the head.
     pooler: 'tanh' for tanh(CLS W + b), 'cls' if there is no pooled_output and default is [CLS].

@@ -12,9 +12,21 @@ from nlp_export import names
 from nlp_export.saved_models.verification.encoder_value_checks import compare_layers, difference_to
 from nlp_export.saved_models.verification.encoder_variable_checks import compare_weights
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, NotRun, Passed, Scope, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  NotRun,
+  Passed,
+  Scope,
+  check,
+)
 from nlp_export.saved_models.verification.subject import (
-    TOLERANCE, EncoderSubject, first_line, max_difference)
+  TOLERANCE,
+  EncoderSubject,
+  first_line,
+  max_difference,
+)
 
 _ENCODER = (Kind.ENCODER,)
 _VARIABLES = Scope.VARIABLES
@@ -63,7 +75,7 @@ def outputs(subject: EncoderSubject) -> Passed:
                    f'{list(shape)}')
   spec = tf.TensorSpec([None, None], tf.int32)
   traced = tf.function(lambda x: subject.mlm(x), autograph=False).get_concrete_function(
-      {name: spec for name in names.MLM_INPUTS})
+      dict.fromkeys(names.MLM_INPUTS, spec))
   static = traced.structured_outputs[names.MLM_LOGITS].shape
   if static.rank != 3:
     raise Failed(f'mlm_logits has the static shape {static} in a tf.function')
@@ -132,7 +144,7 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def head_variables(subject: EncoderSubject) -> dict[str, np.ndarray] | None:
-  """Arrays kernel [H,E], bias, gamma, beta [E], output_bias [V], embeddings [V,E]; None if not so."""
+  """Arrays kernel [H,E], bias, gamma, beta [E], output_bias [V], embeddings [V,E], or None."""
   table = subject.word_embeddings
   if table is None or len(subject.head) != 5:
     return None

@@ -10,7 +10,13 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.saved_models.verification.preprocessing_subject import TEXTS, PreprocessingSubject
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, Passed, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  Passed,
+  check,
+)
 from nlp_export.saved_models.verification.subject import first_line
 
 _PREPROCESSING = (Kind.PREPROCESSING,)

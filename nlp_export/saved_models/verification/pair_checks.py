@@ -7,9 +7,18 @@ import os
 from nlp_export import files, names
 from nlp_export.saved_models.verification.encoder_attribute_checks import asset_path
 from nlp_export.saved_models.verification.preprocessing_subject import (
-    TEXTS, WORDPIECE, PreprocessingSubject)
+  TEXTS,
+  WORDPIECE,
+  PreprocessingSubject,
+)
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, Passed, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  Passed,
+  check,
+)
 from nlp_export.saved_models.verification.subject import EncoderSubject, first_line
 
 _PREPROCESSING = (Kind.PREPROCESSING,)

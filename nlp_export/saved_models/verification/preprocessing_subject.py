@@ -28,7 +28,8 @@ SPECIAL_TOKENS = {
 TEXTS: tuple[bytes, ...] = tuple(
     text.encode() for text in (
         *(s for pair in SENTENCES for s in pair),
-        'Café CAFÉ cafe', '中國 abc中國def', 'a\u200bb\u00a0c', 'abc\x00d', '\ufffd', 'naïve ÅNGSTRÖM',
+        'Café CAFÉ cafe', '中國 abc中國def', 'a\u200bb\u00a0c', 'abc\x00d', '\ufffd',
+        'naïve ÅNGSTRÖM',
         'ﬁnal ǅ ß ẞ İstanbul', '[CLS] [MASK] [SEP]', 'don\'t stop-- now!', '東京 Москва Αθήνα',
         'emoji 😀 and\ttabs\nlines', 'x' * 99 + ' ' + 'y' * 101, 'e\u0301 \u0301', '①② ½ ㎏',
     )) + (b'\xff\xfe broken \xc3( utf-8', b'')

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import nlp_export
-from nlp_export import children, files
+from nlp_export import files
 from nlp_export.errors import CheckError, RequestError
+from nlp_export.running import children
 from nlp_export.saved_models.verification import report as reports
 from nlp_export.saved_models.verification.job import Job
 from nlp_export.saved_models.verification.report import VerificationReport

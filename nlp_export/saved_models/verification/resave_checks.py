@@ -13,9 +13,22 @@ from nlp_export import files, names
 from nlp_export.saved_models.verification.file_checks import declared_assets
 from nlp_export.saved_models.verification.preprocessing_subject import TEXTS, PreprocessingSubject
 from nlp_export.saved_models.verification.registry import (
-    ANY_KIND, Failed, Level, NotRun, Passed, check)
+  ANY_KIND,
+  Failed,
+  Level,
+  NotRun,
+  Passed,
+  check,
+)
 from nlp_export.saved_models.verification.subject import (
-    TOLERANCE, EncoderSubject, Subject, as_numpy, as_tensors, first_line, max_difference)
+  TOLERANCE,
+  EncoderSubject,
+  Subject,
+  as_numpy,
+  as_tensors,
+  first_line,
+  max_difference,
+)
 
 # Saving again needs the weights twice in memory and once on disk. It is the graph that decides
 # whether it works, so tests with smaller encoders of the same graph stand for the larger ones.

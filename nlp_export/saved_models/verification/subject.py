@@ -19,7 +19,10 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.saved_models.verification import reference
 from nlp_export.saved_models.verification.job import (
-    EncoderExpectation, Job, PreprocessingExpectation)
+  EncoderExpectation,
+  Job,
+  PreprocessingExpectation,
+)
 from nlp_export.saved_models.verification.registry import Kind, NotApplicable, NotRun
 
 TOLERANCE = 1e-5
@@ -68,7 +71,7 @@ def kind_of(obj: Any) -> Kind:
 
 def concrete_functions(obj: Any) -> list[Any]:
   """The traces of a loaded callable object or tf.function; [] if it is not callable."""
-  call = obj if hasattr(obj, 'concrete_functions') else getattr(obj, '__call__', None)
+  call = obj if hasattr(obj, 'concrete_functions') else getattr(obj, '__call__', None)  # noqa: B004
   return list(getattr(call, 'concrete_functions', ()))
 
 
@@ -184,7 +187,7 @@ class EncoderSubject(Subject):
 
   @property
   def draws_random_numbers(self) -> bool | None:
-    """Whether a trace of the call for training holds a random op; None if there is no such trace."""
+    """Whether the trace for training holds a random op; None if there is no such trace."""
     ops = self.ops(training=True)
     return None if ops is None else any(_RANDOM_OP.search(op) for op in ops)
 

@@ -7,9 +7,19 @@ from typing import Any
 import tensorflow as tf
 
 from nlp_export.saved_models.verification.preprocessing_subject import (
-    TEXTS, WORDPIECE, PreprocessingSubject, flat_ids)
+  TEXTS,
+  WORDPIECE,
+  PreprocessingSubject,
+  flat_ids,
+)
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, Passed, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  Passed,
+  check,
+)
 from nlp_export.saved_models.verification.subject import first_line
 
 _PREPROCESSING = (Kind.PREPROCESSING,)

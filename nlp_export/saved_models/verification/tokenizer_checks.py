@@ -10,9 +10,21 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.saved_models.verification import reference
 from nlp_export.saved_models.verification.preprocessing_subject import (
-    SPECIAL_TOKENS, TEXTS, WORDPIECE, PreprocessingSubject, flat_ids)
+  SPECIAL_TOKENS,
+  TEXTS,
+  WORDPIECE,
+  PreprocessingSubject,
+  flat_ids,
+)
 from nlp_export.saved_models.verification.registry import (
-    Failed, Kind, Level, NotApplicable, NotRun, Passed, check)
+  Failed,
+  Kind,
+  Level,
+  NotApplicable,
+  NotRun,
+  Passed,
+  check,
+)
 from nlp_export.saved_models.verification.subject import first_line
 
 _PREPROCESSING = (Kind.PREPROCESSING,)
@@ -211,7 +223,9 @@ def training_token_ids(subject: PreprocessingSubject, texts: list[bytes]) -> lis
     return flat_ids(tokenizer.tokenize(given))
   tokenizer = tf_text.SentencepieceTokenizer(subject.sentencepiece_model, out_type=tf.int32)
   given = tf.strings.regex_replace(tf_text.normalize_utf8(given, 'NFD'), r'\p{Mn}', '')
-  return flat_ids(tokenizer.tokenize(tf_text.case_fold_utf8(given) if subject.lower_case else given))
+  if subject.lower_case:
+    given = tf_text.case_fold_utf8(given)
+  return flat_ids(tokenizer.tokenize(given))
 
 
 @check('preprocessing.special_tokens', 77, level=Level.MUST, kinds=_PREPROCESSING)

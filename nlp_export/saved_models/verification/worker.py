@@ -49,11 +49,11 @@ def isolation_fault() -> str:
 
 def run(work: dict[str, Any]) -> list[dict[str, Any]]:
   """Loads and checks each job's SavedModel; reports as JSON-able dicts with name, ours, seconds."""
+  import tensorflow_text  # noqa: F401  # Registers the ops of preprocessing.
+
   from nlp_export import files
   from nlp_export.saved_models.verification import checking
   from nlp_export.saved_models.verification.job import Job
-
-  import tensorflow_text  # noqa: F401  # Registers the ops of preprocessing.
 
   answers: dict[str, Any] = {}
   encoders: dict[str, Any] = {}
@@ -84,6 +84,7 @@ def main(argv: list[str]) -> int:
     sys.meta_path.insert(0, ImportBar())
   # Now, while the parent is still writing what will be checked.
   import tensorflow_text  # noqa: F401
+
   from nlp_export.saved_models.verification import check_modules  # noqa: F401
 
   work_file = sys.stdin.readline().rstrip('\n')

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from nlp_export import gin_names
+from nlp_export.binding import gin_names
+from nlp_export.binding.gin_files import Binding
+from nlp_export.binding.gin_names import MACRO, Key
+from nlp_export.binding.gin_reach import Bindings, Reach, effective, is_macro
+from nlp_export.binding.gin_text import leaves
 from nlp_export.errors import RequestError
-from nlp_export.gin_files import Binding
-from nlp_export.gin_names import MACRO, Key
-from nlp_export.gin_reach import Bindings, Reach, effective, is_macro
-from nlp_export.gin_text import leaves
 
 Calls = Mapping[tuple[str, str], Collection[str]]  # (scope, selector) -> parameters gin filled.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from nlp_export import files, gin_index
+from nlp_export import files
+from nlp_export.binding import gin_index
 
 
 def lines() -> list[str]:

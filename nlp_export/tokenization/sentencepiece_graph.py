@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from nlp_export.errors import RequestError
-from nlp_export.saved_models.row_splits import with_static_size
+from nlp_export.tokenization.row_splits import with_static_size
 
 
 class SentencePieceGraph(tf.Module):

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import gin
 
-from nlp_export import gin_index, gin_names
+from nlp_export.binding import gin_index, gin_names
 from nlp_export.errors import NlpExportError, RequestError
 
 

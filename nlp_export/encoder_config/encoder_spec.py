@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from nlp_export.encoder_blocks import Place, check_type, complete_block
+from nlp_export.encoder_config.encoder_blocks import Place, check_type, complete_block
 from nlp_export.errors import RequestError
 
 # Property of EncoderSpec -> the fields that hold it in the one or other type of encoder.
@@ -156,7 +156,7 @@ class EncoderSpec:
       The tf_keras network, with its variables: inputs int32 [batch, seq_length] under
       input_word_ids, input_mask and input_type_ids, dict outputs.
     """
-    from nlp_export import encoder_networks
+    from nlp_export.encoder_config import encoder_networks
 
     return encoder_networks.build(self, initialise=initialise)
 

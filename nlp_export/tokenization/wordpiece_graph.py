@@ -24,8 +24,8 @@ from tensorflow_text.python.ops.fast_wordpiece_tokenizer import gen_fast_wordpie
 from tensorflow_text.python.ops.normalize_ops import case_fold_utf8, normalize_utf8
 
 from nlp_export.errors import RequestError
-from nlp_export.saved_models import word_separation
-from nlp_export.saved_models.row_splits import with_static_size
+from nlp_export.tokenization import word_separation
+from nlp_export.tokenization.row_splits import with_static_size
 
 _SUFFIX_INDICATOR = '##'
 _MAX_BYTES_PER_WORD = 100  # Longer words are unknown; the default of tf.text.BertTokenizer.

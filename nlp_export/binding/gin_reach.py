@@ -17,12 +17,12 @@ from typing import Any
 import gin
 from gin import config as gin_config
 
-from nlp_export import gin_names
+from nlp_export.binding import gin_names
+from nlp_export.binding.gin_files import Binding
+from nlp_export.binding.gin_names import CONSTANT, MACRO, Key
+from nlp_export.binding.gin_text import leaves
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Experiment
-from nlp_export.gin_files import Binding
-from nlp_export.gin_names import CONSTANT, MACRO, Key
-from nlp_export.gin_text import leaves
 
 Bindings = Mapping[Key, Binding]
 Node = tuple[tuple[str, ...], str]  # Scopes, selector.

@@ -15,7 +15,7 @@ from typing import Any
 from gin import config as gin_config
 from gin import config_parser
 
-from nlp_export import gin_names
+from nlp_export.binding import gin_names
 from nlp_export.errors import NlpExportError, RequestError
 
 # What makes a --set value gin instead of a plain string.

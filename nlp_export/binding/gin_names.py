@@ -14,7 +14,7 @@ from typing import Any
 import gin
 from gin import config as gin_config
 
-from nlp_export import gin_index
+from nlp_export.binding import gin_index
 
 MACRO = 'gin.macro'
 CONSTANT = 'gin.constant'

@@ -12,9 +12,16 @@ from typing import Any
 
 import yaml
 
-from nlp_export import encoder_json, files
-from nlp_export.encoder_blocks import DEFAULTS, Place, check_type, complete_block, did_you_mean
-from nlp_export.encoder_spec import EncoderSpec
+from nlp_export import files
+from nlp_export.encoder_config import encoder_json
+from nlp_export.encoder_config.encoder_blocks import (
+  DEFAULTS,
+  Place,
+  check_type,
+  complete_block,
+  did_you_mean,
+)
+from nlp_export.encoder_config.encoder_spec import EncoderSpec
 from nlp_export.errors import RequestError
 
 ENCODER_CONFIG_YAML = 'EncoderConfig YAML'

@@ -14,9 +14,10 @@ from typing import Any
 import gin
 from gin import config_parser
 
-from nlp_export import files, gin_imports, gin_index, gin_names, gin_text
+from nlp_export import files
+from nlp_export.binding import gin_imports, gin_index, gin_names, gin_text
+from nlp_export.binding.gin_names import MACRO, Key
 from nlp_export.errors import RequestError
-from nlp_export.gin_names import MACRO, Key
 
 
 @dataclasses.dataclass(frozen=True)

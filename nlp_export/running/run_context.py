@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from nlp_export import children, interrupts
+from nlp_export.running import children, interrupts
 
 
 class Recorder(Protocol):
@@ -114,7 +114,7 @@ class Run:
   def child(
       self, command: Sequence[str], **popen: Any
   ) -> contextlib.AbstractContextManager[subprocess.Popen]:
-    """Starts a process that ends with the `with` block, see `nlp_export.children.child`."""
+    """Starts a process that ends with the `with` block, see `nlp_export.running.children.child`."""
     return children.child(command, **popen)
 
   def config_text(self) -> str:

@@ -13,18 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_export import files, origin
+from nlp_export import files
 from nlp_export.errors import RequestError
-from nlp_export.log_file import LogFile, LogHandler
-from nlp_export.out_dir import (
-    CONFIG,
-    LOG,
-    OPERATIVE_CONFIG,
-    RECORD,
-    RECORD_FILES,
-    Earlier,
-    Status,
-    results,
+from nlp_export.running import origin
+from nlp_export.running.log_file import LogFile, LogHandler
+from nlp_export.running.out_dir import (
+  CONFIG,
+  LOG,
+  OPERATIVE_CONFIG,
+  RECORD,
+  RECORD_FILES,
+  Earlier,
+  Status,
+  results,
 )
 
 SCHEMA_VERSION = 1
@@ -188,7 +189,7 @@ class RunRecord:
   def _save(self) -> None:
     files.write_json(files.join(self.out_dir, RECORD), self.data)
 
-  # While it runs: see nlp_export.run_context.Recorder.
+  # While it runs: see nlp_export.running.run_context.Recorder.
 
   def say(self, line: str) -> None:
     """A line on the screen and in log.txt."""

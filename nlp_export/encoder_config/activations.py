@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from official.modeling import tf_utils
 
-from nlp_export.encoder_blocks import GELU_ERF
+from nlp_export.encoder_config.encoder_blocks import GELU_ERF
 
 PACKAGE = 'nlp_export'
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tf_keras
 from official.nlp.configs import encoders
 
-from nlp_export import activations
-from nlp_export.encoder_spec import EncoderSpec
+from nlp_export.encoder_config import activations
+from nlp_export.encoder_config.encoder_spec import EncoderSpec
 
 
 def encoder_config(spec: EncoderSpec) -> encoders.EncoderConfig:

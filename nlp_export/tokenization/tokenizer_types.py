@@ -10,8 +10,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from nlp_export import files, names, vocabulary
+from nlp_export import files, names
 from nlp_export.errors import RequestError
+from nlp_export.tokenization import vocabulary
 
 WORDPIECE = 'wordpiece'
 SENTENCEPIECE = 'sentencepiece'
@@ -125,7 +126,7 @@ class WordPiece:
       self.vocabulary  # noqa: B018 - reading is the check.
 
   def build(self, with_offsets: bool) -> Any:
-    from nlp_export.saved_models import wordpiece_graph  # TensorFlow: seconds to import.
+    from nlp_export.tokenization import wordpiece_graph
 
     return wordpiece_graph.WordPieceGraph(self, with_offsets)
 
@@ -210,7 +211,7 @@ class SentencePiece:
       vocabulary.check_embedding_rows(self.vocab_size, embedding_rows, self.model_file)
 
   def build(self, with_offsets: bool) -> Any:
-    from nlp_export.saved_models import sentencepiece_graph  # TensorFlow: seconds to import.
+    from nlp_export.tokenization import sentencepiece_graph
 
     return sentencepiece_graph.SentencePieceGraph(self, with_offsets)
 

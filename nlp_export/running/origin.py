@@ -7,7 +7,7 @@ import platform
 import subprocess
 from typing import Any
 
-from nlp_export import gin_index
+from nlp_export.binding import gin_index
 
 # What the results depend on; others follow from these.
 _PACKAGES = (

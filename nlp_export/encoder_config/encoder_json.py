@@ -11,8 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nlp_export import files
-from nlp_export.encoder_blocks import ACTIVATIONS, GELU_ERF, Place, complete_block, did_you_mean
-from nlp_export.encoder_spec import EncoderSpec
+from nlp_export.encoder_config.encoder_blocks import (
+  ACTIVATIONS,
+  GELU_ERF,
+  Place,
+  complete_block,
+  did_you_mean,
+)
+from nlp_export.encoder_config.encoder_spec import EncoderSpec
 from nlp_export.errors import RequestError
 
 # Key in both JSON formats -> field of TF-NLP's block. All are required.

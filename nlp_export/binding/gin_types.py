@@ -15,9 +15,9 @@ from typing import Any
 
 from gin import config as gin_config
 
-from nlp_export import gin_names
-from nlp_export.gin_names import MACRO
-from nlp_export.gin_reach import Bindings, is_macro
+from nlp_export.binding import gin_names
+from nlp_export.binding.gin_names import MACRO
+from nlp_export.binding.gin_reach import Bindings, is_macro
 
 UNKNOWN = object()  # A value that only the run will show.
 

@@ -1,0 +1,1 @@
+"""How are gin files read, and what of them had no effect? `nlp_export.config` is the face."""

@@ -1,0 +1,1 @@
+"""What surrounds a run: its out_dir, record, log, child processes and signals?"""
