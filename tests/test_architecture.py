@@ -38,7 +38,8 @@ STEPS = {
 
 # What gin files import, and what `run.py --dry_run` needs.
 LIGHT = (
-    'errors', 'names', 'files', 'config', 'run_record', 'experiment', 'encoders', 'tokenizers',
+    'errors', 'names', 'files', 'config', 'running.run_record', 'experiment', 'encoders',
+    'tokenizers',
     'poolers', 'pretrainer', 'checkpoints',
 )  # fmt: skip
 HEAVY = (

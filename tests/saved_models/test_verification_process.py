@@ -35,10 +35,12 @@ def test_exports_are_loaded_by_a_fresh_process_from_another_place(exported, tmp_
   broken = tmp_path / 'broken'
   shutil.copytree(path, broken)
   (broken / 'saved_model.pb').write_bytes(b'no protocol buffer')
+  same = tmp_path / 'same'
+  shutil.copytree(path, same)
   before = tree(path)
   right, failed, unreadable, stranger = verify([
       Job(str(path), 'right', expected, movable=True), Job(str(wrong), 'wrong', expected),
-      Job(str(broken), 'broken', expected), Job(str(path), 'stranger')])
+      Job(str(broken), 'broken', expected), Job(str(same), 'stranger')])
   assert right.passed and right.ours and not right.failed, right.lines()
   assert {c.name for c in failed.failed} == {'files.assets'}  # In spite of the equal graph.
   assert not unreadable.passed and 'it does not load' in unreadable.lines()[1]
