@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +92,7 @@ def wrong_inputs(subject: EncoderSubject) -> None:
   three = {**two, names.INPUT_TYPE_IDS: given[names.INPUT_TYPE_IDS]}
   for what, wrong in (('no input_type_ids', two), ('a key too many', {**three, 'surplus': three[
       names.INPUT_MASK]}), ('a list', list(three.values()))):
-    if _accepts(lambda wrong=wrong: subject.obj(wrong)):
+    if _accepts(functools.partial(subject.obj, wrong)):
       raise Failed(f'{what} was accepted')
 
 

@@ -51,9 +51,9 @@ def feeds_encoder(subject: PreprocessingSubject) -> Passed:
 def same_tokenizer(subject: PreprocessingSubject) -> Passed:
   """Both have the same vocabulary and the same lower-casing."""
   encoder = _encoder(subject)
-  if subject.has_own_tokenizer:
-    if not subject.asset_names or not hasattr(encoder.obj, names.VOCAB_FILE):
-      raise NotApplicable('its tokenizer, its maker\'s own, has no file in one of the two')
+  has_files = subject.asset_names and hasattr(encoder.obj, names.VOCAB_FILE)
+  if subject.has_own_tokenizer and not has_files:
+    raise NotApplicable('its tokenizer, its maker\'s own, has no file in one of the two')
   wordpiece = subject.kind_of_tokenizer == WORDPIECE or subject.has_own_tokenizer
   path = asset_path(encoder, names.VOCAB_FILE if wordpiece else names.SP_MODEL_FILE)
   if path is None:

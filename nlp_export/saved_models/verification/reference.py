@@ -75,7 +75,7 @@ def sentence_batches(token_ids: Sequence[Sequence[Sequence[int]]], *, start_of_s
   return [padded, _batch(rows[:1], len(rows[0][0]), padding_id)]
 
 
-def _batch(rows: Sequence[tuple[Sequence[int], Sequence[int]]], seq_length: int,
+def _batch(rows: Sequence[tuple[Any, Any]], seq_length: int,
            padding_id: int) -> Batch:
   shape = (len(rows), seq_length)
   word_ids, mask, types = np.full(shape, padding_id), np.zeros(shape), np.zeros(shape)
@@ -119,7 +119,8 @@ def with_outputs(batches: Iterable[Batch], encoder: Callable[[dict[str, Any]], M
     if mlm is not None:
       four = {k: tf.constant(v) for k, v in batch.mlm_inputs.items()}
       outputs[names.MLM_LOGITS] = mlm(four)[names.MLM_LOGITS]
-    kept = {k: np.asarray(v) for k, v in outputs.items() if k in _TENSOR_OUTPUTS}
+    kept: dict[str, Any] = {
+        k: np.asarray(v) for k, v in outputs.items() if k in _TENSOR_OUTPUTS}
     kept[names.ENCODER_OUTPUTS] = [np.asarray(v) for v in outputs.get(names.ENCODER_OUTPUTS, ())]
     done.append(dataclasses.replace(batch, outputs=kept))
   return done
@@ -183,7 +184,7 @@ def load_token_ids(path: str) -> tuple[list[bytes], list[list[int]]]:
 
 def _save(path: str, arrays: Mapping[str, np.ndarray]) -> None:
   buffer = io.BytesIO()
-  np.savez(buffer, **arrays)
+  np.savez(buffer, **dict[str, Any](arrays))
   files.write_bytes(path, buffer.getvalue())
 
 
@@ -210,4 +211,4 @@ def describe_variables(variables: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _sha256(value: np.ndarray) -> str:
-  return hashlib.sha256(value.view(np.uint8).reshape(-1)).hexdigest()
+  return hashlib.sha256(value.view(np.uint8).reshape(-1).data).hexdigest()

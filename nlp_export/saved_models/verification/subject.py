@@ -123,7 +123,7 @@ class EncoderSubject(Subject):
     super().__init__(*args, **kwargs)
     self.trainable = list(getattr(self.obj, 'trainable_variables', ()))
     self.variables = list(getattr(self.obj, 'variables', ()))
-    self.mlm = getattr(self.obj, names.MLM, None)
+    self.mlm: Any = getattr(self.obj, names.MLM, None)
 
   def call(self, inputs: dict[str, np.ndarray], training: bool = False) -> dict[str, Any]:
     """The root's outputs as NumPy arrays (`encoder_outputs` a list of them)."""
