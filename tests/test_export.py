@@ -207,3 +207,45 @@ def test_preprocessing_alone_needs_no_checkpoint(run_py, tiny_vocab_cased, tmp_p
                 f'VOCAB_FILE={tiny_vocab_cased}', '--out_dir', tmp_path / 'out')
   assert done.status == 0, done.output
   assert 'do_lower_case = False (not given; guessed' in done.stdout
+
+
+def test_an_albert_with_sentencepiece_and_a_head_of_another_name(run_py, tmp_path):
+  """Everything that differs from BERT at once: shared block, narrow embeddings, no vocabulary."""
+  import sentencepiece
+  import tensorflow as tf
+  import tensorflow_text  # noqa: F401
+
+  from tests import sentencepiece_model, tiny
+
+  model = tmp_path / 'pieces.model'
+  model.write_bytes(sentencepiece_model.sentencepiece_model())
+  pieces = sentencepiece.SentencePieceProcessor(model_file=str(model)).get_piece_size()
+  size = tiny.Size(type='albert', vocab_size=pieces, embedding_size=8)
+  pretrainer = tiny.build_pretrainer(size, head='sop', mlm_activation='relu')
+  macros = {
+      'CHECKPOINT': tiny.write_checkpoint(tmp_path / 'albert', pretrainer),
+      'ENCODER_CONFIG': tiny.write_encoder_config(tmp_path / 'albert.yaml', size),
+      'SP_MODEL_FILE': str(model), 'DO_LOWER_CASE': 'True', 'DEFAULT_SEQ_LENGTH': '32',
+      'EXPORT_TYPES': TYPES, 'POOLERS': '(@poolers.copy_nsp, @poolers.identity)'}
+  out = tmp_path / 'out'
+  refused = run_py('gin/runs/export.gin', *settings(macros), '--out_dir', out)
+  assert refused.status == 2 and "next_sentence = 'sop'" in refused.output  # Control.
+  assert not out.exists()
+  done = run_py('gin/runs/export.gin', *settings(macros), '--set',
+                'checkpoint_items.next_sentence=sop', '--set', "export.mlm_activation='relu'",
+                '--out_dir', out)
+  assert done.status == 0, done.output
+  preprocessing = tf.saved_model.load(str(out / 'exports/preprocessing'))
+  inputs = preprocessing(tf.constant(['the cat', 'a dog']))
+  mlm_inputs = {**inputs, 'masked_lm_positions': tf.constant([[1], [2]])}
+  expected = pretrainer(mlm_inputs)
+  encoder = tf.saved_model.load(str(out / 'exports/copy_nsp/model_with_mlm'))
+  outputs = encoder.mlm(mlm_inputs)
+  for name in ('sequence_output', 'mlm_logits'):
+    np.testing.assert_allclose(outputs[name], expected[name], atol=1e-5)
+  head = pretrainer.classification_heads[0]
+  pooled = head.dense(expected['sequence_output'][:, 0])
+  np.testing.assert_allclose(encoder(inputs)['pooled_output'], pooled, atol=1e-5)
+  assert not np.allclose(expected['pooled_output'], pooled, atol=1e-3)  # Control.
+  assert len(encoder.trainable_variables) == 25
+  assert not hasattr(encoder, 'vocab_file') and not hasattr(encoder, 'do_lower_case')

@@ -127,7 +127,8 @@ def of_preprocessing(
       num_segments=options['num_segments'],
       no_assert=options['disable_assert'],
       special_tokens=tokenizer.special_token_ids(),
-      asset_sha256=dict(assets),
+      # A SentencePiece model is embedded in the graph, as in the reference's exports.
+      asset_sha256={} if tokenizer.kind == SENTENCEPIECE else dict(assets),
   )
 
 

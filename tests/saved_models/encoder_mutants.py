@@ -197,7 +197,7 @@ class TinyMlm(tf.train.Checkpoint):
       self.extra = tf.Variable([1.0], name='extra')
       self.trainable_variables = [*self.trainable_variables, self.extra]
     self.variables = [*self.trainable_variables, root.dropout_state]
-    self.regularization_losses = []
+    self.regularization_losses: list[Any] = []
     activation = _GELU['relu' if bad == 'mlm_activation' else 'gelu']
 
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:

@@ -146,8 +146,8 @@ def encoders(tmp_path_factory):
 @pytest.mark.parametrize('bad', PAIRS)
 def test_an_encoder_and_its_preprocessing_belong_together(tmp_path, right, resaved, encoders, bad):
   one_more = encoder_mutants.POSITIONS + 1
-  exported = export(tmp_path, default_seq_length=one_more) if bad == 'short_encoder' else right
-  report = check(*exported, partner=encoders.get(bad, encoders['right']), known=resaved)
+  path, told = export(tmp_path, default_seq_length=one_more) if bad == 'short_encoder' else right
+  report = check(path, told, partner=encoders.get(bad, encoders['right']), known=resaved)
   assert names_of(report.failed) == PAIRS[bad], '\n'.join(report.lines())
 
 

@@ -59,7 +59,7 @@ def test_a_process_that_can_import_tf_nlp_is_found_out(exported):
 def test_a_killed_worker_leaves_no_verdict_and_no_moved_directory(exported, monkeypatch, tmp_path):
   path, expected = exported
   killer = tmp_path / 'kills_itself.py'
-  killer.write_text('import os, signal\nprint("the last line")\nos.kill(os.getpid(), signal.SIGKILL)\n')
+  killer.write_text('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n')
   monkeypatch.setenv('PYTHONPATH', str(tmp_path))
   monkeypatch.setattr(process, '_WORKER', 'kills_itself')
   with pytest.raises(CheckError) as raised:

@@ -1,4 +1,4 @@
-"""Exports of the reference tool (TF-NLP's export_tfhub_lib) pass as strangers; defects are named."""
+"""Exports of the reference (TF-NLP's export_tfhub_lib) pass as strangers; defects have names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reports(tmp_path_factory):
 
   for kind in ('bert', 'albert'):
     # ALBERT's own default is not to drop.
-    size = tiny.Size(type=kind, max_position_embeddings=POSITIONS,
+    size = tiny.Size(type=kind, max_position_embeddings=POSITIONS, num_layers=1,
                      dropout_rate=0.1 if kind == 'bert' else 0.0)
     config = encoders.EncoderConfig(type=kind)
     config.override({kind: size.fields()})
@@ -42,7 +42,7 @@ def reports(tmp_path_factory):
           vocab_file=vocab, do_lower_case=True)
   for name, vocab_file in (('preprocessing', vocab), ('no_unknown', str(no_unknown))):
     add(name, export_tfhub_lib.export_preprocessing, vocab_file=vocab_file, do_lower_case=True,
-        tokenize_with_offsets=True, default_seq_length=POSITIONS)
+        tokenize_with_offsets=name == 'preprocessing', default_seq_length=POSITIONS)
   return {r.name: r for r in verify(jobs)}
 
 
