@@ -47,7 +47,7 @@ CLAIMS = {
     23: 'other type ids change the output',
     24: 'the longest sequence works, one more token is refused',
     25: 'static shapes are kept',
-    26: 'training omitted is False; inference repeats to the bit',
+    26: 'training omitted is False; inference repeats (to 1e-6: threads may add in another order)',
     27: 'training=True turns dropout on',
     28: 'without dropout training=True changes nothing',
     29: 'exactly two traces, for training True and False (dropout_state advances in one)',

@@ -97,6 +97,7 @@ def given(**macros):
   return lambda inputs: macros
 
 
+@pytest.mark.conformance(44, 45, 99, 107, 108)
 @pytest.mark.parametrize(('spoil', 'found', 'last_clause'), [
     # Checkpoints.
     (no_such, 'There is no checkpoint', 'Correct CHECKPOINT.'),
@@ -129,6 +130,8 @@ def given(**macros):
      f'position embeddings: checkpoint {POSITIONS}, config 512: another max_position_embeddings?',
      OTHER_CONFIG),
     # Vocabularies.
+    (given(VOCAB_FILE='nowhere/vocab.txt'), 'Cannot read nowhere/vocab.txt: there is no such file',
+     'Check the path.'),
     (vocabulary(b'\ncat\n', b'\n\n'), 'line 57: blank',
      'a placeholder such as [unused0] there.'),
     (vocabulary(b'\ncat\n', b'\ndog\n'), "'dog' stands on line 57 already",
@@ -219,6 +222,7 @@ def test_weights_that_are_not_finite(value, inputs, tiny_size, tmp_path):
 # Destinations.
 
 
+@pytest.mark.conformance(10, 108)
 def test_a_place_below_a_file_one_that_is_a_file_and_one_of_something_else(inputs, tmp_path):
   (tmp_path / 'thesis').mkdir()
   chapter = tmp_path / 'thesis' / 'chapter.txt'
@@ -232,6 +236,7 @@ def test_a_place_below_a_file_one_that_is_a_file_and_one_of_something_else(input
     assert chapter.read_text() == 'x'
 
 
+@pytest.mark.conformance(10)
 def test_a_place_of_another_run(inputs, tmp_path, uncased_exports):
   place = Path(uncased_exports['preprocessing']).parent.parent
   before = {path: path.stat().st_mtime_ns for path in place.rglob('*')}

@@ -91,6 +91,7 @@ def parts():
   gin.register(no_tokenizer, module='tokenizers')
 
 
+@pytest.mark.conformance(108)
 def test_a_failed_check_is_status_1_names_the_layer_and_leaves_no_export(tiny_uncased, tmp_path):
   out = tmp_path / 'out'
   done = run_main(EXPORT, *settings(**{

@@ -167,6 +167,8 @@ class TinyEncoder(tf.train.Checkpoint):
       layers = found.pop(names.ENCODER_OUTPUTS)
       found.pop('surplus', None)
       flat = {**found, **{names.serving_output(i): v for i, v in enumerate(layers)}}
+      if self.bad == 'signature_values':
+        flat[names.SEQUENCE_OUTPUT] += 0.1
       if self.bad == 'signature_names':
         return {f'output_{i}': v for i, v in enumerate(flat.values())}
       return flat
@@ -213,6 +215,8 @@ class TinyMlm(tf.train.Checkpoint):
       mean, variance = tf.nn.moments(x, [-1], keepdims=True)
       x = (x - mean) * tf.math.rsqrt(variance + 1e-12) * self.gamma + self.beta
       found[names.MLM_LOGITS] = tf.matmul(x, encoder.words, transpose_b=True) + self.output_bias
+      if bad == 'mlm_layers_reversed':
+        found[names.ENCODER_OUTPUTS] = found[names.ENCODER_OUTPUTS][::-1]
       if bad == 'mlm_other_pooled':
         found[names.POOLED_OUTPUT] += 0.1
       if bad == 'mlm_reads_first_copy':

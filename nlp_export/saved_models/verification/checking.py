@@ -28,8 +28,8 @@ from nlp_export.saved_models.verification.subject import (
   EncoderSubject,
   Subject,
   first_line,
-  kind_of,
 )
+from nlp_export.saved_models.verification.traces import kind_of
 
 # Answers of per-graph checks, by name.
 Answers = Mapping[str, CheckResult]

@@ -26,8 +26,8 @@ from nlp_export.saved_models.verification.subject import (
   first_line,
   max_difference,
   output,
-  training_values,
 )
+from nlp_export.saved_models.verification.traces import training_values
 
 _ENCODER = (Kind.ENCODER,)
 # Compiling takes about 0.3 s a layer (2 cores, November 2026): the graph of a deeper encoder is the

@@ -98,7 +98,7 @@ def pooler_variables(subject: EncoderSubject) -> tuple[np.ndarray, np.ndarray] |
   return kernel.numpy(), bias.numpy()
 
 
-@check('encoder.equals_source', 21, level=Level.GOAL, kinds=_ENCODER, scope=_VARIABLES)
+@check('encoder.equals_source', 21, level=Level.REF, kinds=_ENCODER, scope=_VARIABLES)
 def equals_source(subject: EncoderSubject) -> Passed:
   """On real sentences every output equals the restored encoder's."""
   if not subject.told.reference_file:
@@ -181,7 +181,7 @@ def finite(subject: EncoderSubject) -> None:
           raise Failed(f'{name} holds NaN or infinite values')
 
 
-@check('encoder.signature', 46, level=Level.GOAL, kinds=_ENCODER)
+@check('encoder.signature', 46, level=Level.REF, kinds=_ENCODER)
 def signature(subject: EncoderSubject) -> Passed:
   """serving_default takes and returns the API's names, with the values of the call."""
   import tensorflow as tf

@@ -45,7 +45,7 @@ def trainable(subject: EncoderSubject) -> Passed:
   return Passed(len(subject.trainable))
 
 
-@check('encoder.weights', 32, 33, level=Level.GOAL, kinds=_ENCODER, scope=_VARIABLES)
+@check('encoder.weights', 32, 33, level=Level.REF, kinds=_ENCODER, scope=_VARIABLES)
 def weights(subject: EncoderSubject) -> Passed:
   """Number, order, shapes and bytes of the trainable variables are the source's."""
   if subject.told.trainable is None:

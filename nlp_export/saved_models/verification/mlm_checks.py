@@ -82,7 +82,7 @@ def outputs(subject: EncoderSubject) -> Passed:
   return Passed(3)
 
 
-@check('mlm.equals_source', 50, level=Level.GOAL, kinds=_ENCODER, scope=_VARIABLES)
+@check('mlm.equals_source', 50, level=Level.REF, kinds=_ENCODER, scope=_VARIABLES)
 def equals_source(subject: EncoderSubject) -> Passed:
   """On real sentences mlm_logits equal the restored pretrainer's."""
   _need_mlm(subject)
@@ -169,11 +169,17 @@ def equals_root(subject: EncoderSubject) -> Passed:
   found = subject.call_mlm(inputs)
   root = subject.call({k: inputs[k] for k in names.ENCODER_INPUTS})
   worst = 0.0
-  for name in (names.SEQUENCE_OUTPUT, names.POOLED_OUTPUT):
-    if name in found and name in root:
-      worst = max(worst, max_difference(found[name], root[name]))
-      if worst > TOLERANCE:
-        raise Failed(f'{name} of .mlm differs from the root\'s', worst, TOLERANCE)
+  pairs = [(n, found[n], root[n]) for n in (names.SEQUENCE_OUTPUT, names.POOLED_OUTPUT)
+           if n in found and n in root]
+  layers, own = (x.get(names.ENCODER_OUTPUTS, []) for x in (found, root))
+  if len(layers) != len(own):
+    raise Failed(f'.mlm returns {len(layers)} encoder_outputs, the root {len(own)}', len(layers))
+  pairs += [(f'encoder_outputs[{i}]', a, b)
+            for i, (a, b) in enumerate(zip(layers, own, strict=True))]
+  for name, mine, theirs in pairs:
+    worst = max(worst, max_difference(mine, theirs))
+    if worst > TOLERANCE:
+      raise Failed(f'{name} of .mlm differs from the root\'s', worst, TOLERANCE)
   return Passed(worst, TOLERANCE)
 
 

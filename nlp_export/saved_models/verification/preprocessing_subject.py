@@ -13,7 +13,8 @@ from nlp_export.saved_models.verification.encoder_attribute_checks import vocabu
 from nlp_export.saved_models.verification.file_checks import read_saved_model
 from nlp_export.saved_models.verification.reference import SENTENCES
 from nlp_export.saved_models.verification.registry import NotApplicable
-from nlp_export.saved_models.verification.subject import Subject, concrete_functions, shared
+from nlp_export.saved_models.verification.subject import Subject, shared
+from nlp_export.saved_models.verification.traces import concrete_functions
 
 WORDPIECE = 'wordpiece'
 SENTENCEPIECE = 'sentencepiece'

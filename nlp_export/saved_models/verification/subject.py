@@ -24,6 +24,13 @@ from nlp_export.saved_models.verification.job import (
   PreprocessingExpectation,
 )
 from nlp_export.saved_models.verification.registry import Kind, NotApplicable, NotRun
+from nlp_export.saved_models.verification.traces import (
+  RANDOM_OP,
+  concrete_functions,
+  kind_of,
+  ops_below,
+  training_of,
+)
 
 TOLERANCE = 1e-5
 
@@ -57,22 +64,6 @@ def first_line(error: BaseException) -> str:
   """'ValueError: the message', cut to a readable length."""
   text = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
   return f'{type(error).__name__}: {text}'[:300]
-
-
-def kind_of(obj: Any) -> Kind:
-  """The type of a loaded SavedModel, by its content."""
-  if hasattr(obj, 'bert_pack_inputs') or hasattr(obj, 'tokenize'):
-    return Kind.PREPROCESSING
-  for function in concrete_functions(obj):
-    if names.INPUT_WORD_IDS in str(function.structured_input_signature):
-      return Kind.ENCODER
-  return Kind.UNKNOWN
-
-
-def concrete_functions(obj: Any) -> list[Any]:
-  """The traces of a loaded callable object or tf.function; [] if it is not callable."""
-  call = obj if hasattr(obj, 'concrete_functions') else getattr(obj, '__call__', None)  # noqa: B004
-  return list(getattr(call, 'concrete_functions', ()))
 
 
 class Subject:
@@ -189,13 +180,13 @@ class EncoderSubject(Subject):
   def draws_random_numbers(self) -> bool | None:
     """Whether the trace for training holds a random op; None if there is no such trace."""
     ops = self.ops(training=True)
-    return None if ops is None else any(_RANDOM_OP.search(op) for op in ops)
+    return None if ops is None else any(RANDOM_OP.search(op) for op in ops)
 
   def ops(self, training: bool) -> collections.Counter[str] | None:
     """How often each op stands in a trace of the call; None if there is no such trace."""
     for function in concrete_functions(self.obj):
-      if _training_of(function) is training:
-        return _ops_below(function.graph.as_graph_def())
+      if training_of(function) is training:
+        return ops_below(function.graph.as_graph_def())
     return None
 
   @shared
@@ -244,39 +235,6 @@ class EncoderSubject(Subject):
     """The trainable variables that `.mlm` has and the root has not."""
     root = {id(v) for v in self.trainable}
     return [v for v in getattr(self.mlm, 'trainable_variables', ()) if id(v) not in root]
-
-
-_RANDOM_OP = re.compile(r'Random|Multinomial|Bernoulli')
-
-
-def _ops_below(graph_def: Any) -> collections.Counter[str]:
-  """The ops of a graph and of every function that it, or a function in it, calls; each once."""
-  library = {f.signature.name: f.node_def for f in graph_def.library.function}
-  ops: collections.Counter[str] = collections.Counter()
-  seen, to_visit = set(), [graph_def.node]
-  while to_visit:
-    for node in to_visit.pop():
-      called = [node.op, *(a.func.name for a in node.attr.values() if a.HasField('func'))]
-      if node.op not in library:
-        ops[node.op] += 1
-      for name in called:
-        if name in library and name not in seen:
-          seen.add(name)
-          to_visit.append(library[name])
-  return ops
-
-
-def _training_of(function: Any) -> Any:
-  """The value of `training` in a trace: by keyword, or the second positional argument."""
-  args, kwargs = function.structured_input_signature
-  if 'training' in kwargs:
-    return kwargs['training']
-  return args[1] if len(args) > 1 else None
-
-
-def training_values(obj: Any) -> list[Any]:
-  """`training` of each trace of a loaded callable."""
-  return [_training_of(f) for f in concrete_functions(obj)]
 
 
 def output(found: dict[str, Any], name: str) -> Any:

@@ -1,0 +1,58 @@
+"""What do the traces of a loaded object tell, without calling them?"""
+
+from __future__ import annotations
+
+import collections
+import re
+from typing import Any
+
+from nlp_export import names
+from nlp_export.saved_models.verification.registry import Kind
+
+RANDOM_OP = re.compile(r'Random|Multinomial|Bernoulli')
+
+
+def kind_of(obj: Any) -> Kind:
+  """The type of a loaded SavedModel, by its content."""
+  if hasattr(obj, 'bert_pack_inputs') or hasattr(obj, 'tokenize'):
+    return Kind.PREPROCESSING
+  for function in concrete_functions(obj):
+    if names.INPUT_WORD_IDS in str(function.structured_input_signature):
+      return Kind.ENCODER
+  return Kind.UNKNOWN
+
+
+def concrete_functions(obj: Any) -> list[Any]:
+  """The traces of a loaded callable object or tf.function; [] if it is not callable."""
+  call = obj if hasattr(obj, 'concrete_functions') else getattr(obj, '__call__', None)  # noqa: B004
+  return list(getattr(call, 'concrete_functions', ()))
+
+
+def ops_below(graph_def: Any) -> collections.Counter[str]:
+  """The ops of a graph and of every function that it, or a function in it, calls; each once."""
+  library = {f.signature.name: f.node_def for f in graph_def.library.function}
+  ops: collections.Counter[str] = collections.Counter()
+  seen, to_visit = set(), [graph_def.node]
+  while to_visit:
+    for node in to_visit.pop():
+      called = [node.op, *(a.func.name for a in node.attr.values() if a.HasField('func'))]
+      if node.op not in library:
+        ops[node.op] += 1
+      for name in called:
+        if name in library and name not in seen:
+          seen.add(name)
+          to_visit.append(library[name])
+  return ops
+
+
+def training_of(function: Any) -> Any:
+  """The value of `training` in a trace: by keyword, or the second positional argument."""
+  args, kwargs = function.structured_input_signature
+  if 'training' in kwargs:
+    return kwargs['training']
+  return args[1] if len(args) > 1 else None
+
+
+def training_values(obj: Any) -> list[Any]:
+  """`training` of each trace of a loaded callable."""
+  return [training_of(f) for f in concrete_functions(obj)]
