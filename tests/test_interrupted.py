@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nlp_export.running import interrupts
+from nlp_export.errors import RequestError
+from nlp_export.running import failures, interrupts
 from tests import run_lab
 from tests.in_process import settings
 
@@ -144,3 +145,11 @@ def test_an_interrupt_that_a_library_swallowed_ends_the_run_at_the_next_step(ins
     pass
   with pytest.raises(KeyboardInterrupt), run.step('after'):
     raise AssertionError('The step began.')
+
+
+def test_what_a_library_makes_of_an_interrupt_is_no_defect(monkeypatch):
+  wrapped = SystemError('returned a result with an exception set')
+  assert failures.explain(wrapped)[0] == failures.DEFECT  # Control: nobody interrupted.
+  monkeypatch.setattr(interrupts, '_first', 1.0)
+  assert failures.explain(wrapped) == (3, 'Interrupted. Repeat the command to go on.')
+  assert failures.explain(RequestError('No such file.')) == (2, 'No such file.')

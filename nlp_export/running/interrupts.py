@@ -37,6 +37,11 @@ def install() -> None:
   sys.unraisablehook = _unraisable
 
 
+def received() -> bool:
+  """Whether a signal came since `install`."""
+  return _first is not None
+
+
 def check() -> None:
   """Raises KeyboardInterrupt if one was raised since `install`, and lost on its way."""
   if _first is not None:
