@@ -25,7 +25,6 @@ if TYPE_CHECKING:
   from nlp_export.saved_models.encoder import EncoderSavedModel
   from nlp_export.saved_models.verification import Job, VerificationReport
 
-_PREPROCESSING_LABEL = names.PREPROCESSING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,7 @@ class ExportRequest:
     paths = {f'{pooler}/{kind}': files.join(names.EXPORTS_DIR, pooler, kind)
              for pooler in self.pooler_functions for kind in self.encoder_types}
     if names.PREPROCESSING in self.export_types:
-      paths[_PREPROCESSING_LABEL] = files.join(names.EXPORTS_DIR, names.PREPROCESSING)
+      paths[names.PREPROCESSING] = files.join(names.EXPORTS_DIR, names.PREPROCESSING)
     return paths
 
 
@@ -132,12 +131,12 @@ def _write_all(
   with explain_part(request.tokenizer, f'The {request.tokenizer.kind} tokenizer'):
     tokenizer = provenance.of_tokenizer(request.tokenizer)
   assets = {tokenizer['asset']: tokenizer['sha256']} if tokenizer['asset'] else {}
-  if any(label != _PREPROCESSING_LABEL for label in beside):
+  if any(label != names.PREPROCESSING for label in beside):
     staged |= _write_encoders(request, run, beside, work, tokenizer, assets)
-  if _PREPROCESSING_LABEL in beside:
+  if names.PREPROCESSING in beside:
     with run.step('write preprocessing'):
-      staged[_PREPROCESSING_LABEL] = _write_preprocessing(
-          request, beside[_PREPROCESSING_LABEL], work, tokenizer, assets,
+      staged[names.PREPROCESSING] = _write_preprocessing(
+          request, beside[names.PREPROCESSING], work, tokenizer, assets,
           encoder=next(iter(staged), ''))
   return staged
 
@@ -264,7 +263,7 @@ def _write_preprocessing(
       path=path,
       provenance=provenance.of_preprocessing(
           tokenizer=tokenizer, options=options, belongs_to=_belongs_sentence(request)),
-      job=_job(path, _PREPROCESSING_LABEL, expectation, request, work, encoder=encoder),
+      job=_job(path, names.PREPROCESSING, expectation, request, work, encoder=encoder),
       restore=None)
 
 

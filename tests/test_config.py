@@ -405,7 +405,10 @@ def test_a_value_that_needs_itself_is_refused(lab, settings, circle):
 
 def test_a_byte_order_mark_is_no_mistake(lab):
   (lab / 'study.gin').write_text((lab / 'study.gin').read_text(), encoding='utf-8-sig')
-  bind(['study.gin'], SOUND)
+  with_mark = bind(['study.gin'], SOUND).config_text
+  (lab / 'study.gin').write_text(
+      (lab / 'study.gin').read_text(encoding='utf-8-sig'), encoding='utf-8')
+  assert with_mark == bind(['study.gin'], SOUND).config_text
 
 
 def test_scopes_are_inherited_as_gin_does(lab):

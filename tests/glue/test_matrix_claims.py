@@ -90,6 +90,7 @@ def test_a_zombie_is_dead(root):
   process = subprocess.Popen([sys.executable, '-c', ''])
   wait_until(lambda: processes.start_time(process.pid) is None)  # Ended, not yet waited for.
   os.kill(process.pid, 0)  # Its number is still there.
+  assert processes.start_time(process.pid) is None
   process.wait()
 
 
