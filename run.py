@@ -12,6 +12,7 @@ import argparse
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -116,6 +117,8 @@ def _dry_run(bound: Bound, plan: Plan, place: str) -> int:
   action = out_dir.decide(
       place, out_dir.look(place), bound.config_text, None, outputs=plan.outputs)
   print('\n'.join(plan.lines))
+  for line in plan.preview(place) if plan.preview else ():
+    print(line)
   for line in bound.unread():
     print(f'note: {line}')
   for path in plan.inputs:
@@ -140,11 +143,13 @@ def _run(bound: Bound, plan: Plan, place: str, arguments: Sequence[str]) -> int:
   record = RunRecord(
       place, experiment=bound.experiment.name, command=['run.py', *arguments],
       config_text=bound.config_text, input_hashes=hashes, module_hashes=modules,
-      earlier=earlier if goes_on else None)
+      earlier=earlier if goes_on else None, shared=plan.shared)
   record.begin()
   record.add_step('hash inputs', hash_seconds)
-  run = Run(place, input_hashes=hashes, resumed=goes_on, recorder=record,
-            config_text=bound.config_text, operative_config_text=config.operative_config_text)
+  action = Action.JOIN if record.joined else action
+  run = Run(place, input_hashes=hashes, resumed=action is not Action.START, recorder=record,
+            config_text=bound.config_text, operative_config_text=config.operative_config_text,
+            command=shlex.join(['python', 'run.py', *arguments]))
   try:
     record.say(f'{bound.experiment.name} {action.value} in {place}')
     for line in bound.unread():

@@ -20,7 +20,7 @@ from nlp_export import (
 from nlp_export import pretrainer as pretrainers
 from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
-from nlp_export.experiment import Outcome, Plan, Run, experiment, require
+from nlp_export.experiment import Outcome, Run, experiment, require
 from nlp_export.own_parts import explain_part
 
 _DEFAULT_MLM_ACTIVATION = 'gelu'  # PretrainerConfig.mlm_activation in TF-NLP.
@@ -45,7 +45,8 @@ def export(
     num_segments: int = 2,
     disable_assert: bool = False,
     dropout_seed: int = 0,
-) -> Plan:
+    exports_dir: str = names.EXPORTS_DIR,
+) -> exporting.ExportPlan:
   """Verified TF Hub SavedModels of a pre-trained encoder and of its text preprocessing.
 
   Args:
@@ -69,6 +70,7 @@ def export(
     num_segments: the most segments that preprocessing packs.
     disable_assert: preprocessing without Assert nodes.
     dropout_seed: first number of the exports' `dropout_state`.
+    exports_dir: where below out_dir they are put.
   """
   types = _checked_types(export_types)
   wants_encoder = names.MODEL in types or names.MODEL_WITH_MLM in types
@@ -113,11 +115,14 @@ def export(
           'disable_assert': disable_assert,
       },
       dropout_seed=dropout_seed,
+      exports_dir=exports_dir,
   )
   inputs = [*(found.files if found and wants_encoder else ()),
             *([made_tokenizer.asset_file] if made_tokenizer.asset_file else ()),
             *([encoder_config] if encoder_config and wants_encoder else ())]
-  return Plan(
+  return exporting.ExportPlan(
+      request=request,
+      notes=notes,
       lines=[*_plan_lines(request, tokenizer_line), *notes],
       inputs=tuple(dict.fromkeys(inputs)),
       outputs=tuple(files.join(path, staging.MARKER) for path in request.destinations().values()),

@@ -6,6 +6,7 @@ import gin
 
 from nlp_export import files, names
 from nlp_export.experiment import Outcome, Plan, Run, experiment, require
+from nlp_export.handles import is_handle, resolved
 from nlp_export.saved_models import verification
 
 _SCHEMA_VERSION = 1
@@ -28,20 +29,15 @@ def verify(
            if path}
   return Plan(
       lines=[f'load {path} in a fresh process and check it' for path in given.values()],
-      inputs=tuple(path for path in given.values() if not _is_handle(path)),
+      inputs=tuple(path for path in given.values() if not is_handle(path)),
       execute=lambda run: _execute(given, run))
-
-
-def _is_handle(path: str) -> bool:
-  """Whether tensorflow_hub has to fetch it: http(s) URLs; gs:// is a file system."""
-  return path.startswith(('http://', 'https://'))
 
 
 def _execute(given: dict[str, str], run: Run) -> Outcome:
   jobs = []
   for label, path in given.items():
     encoder = 'EXPORT' if label == 'PREPROCESSING' and 'EXPORT' in given else ''
-    jobs.append(verification.Job(_resolved(path), label, encoder=encoder))
+    jobs.append(verification.Job(resolved(path), label, encoder=encoder))
   with run.step('verify'):
     reports = verification.verify(jobs)
   passed = verification.all_passed(reports)
@@ -53,11 +49,3 @@ def _execute(given: dict[str, str], run: Run) -> Outcome:
     lines += [f'{report.name} shows known defect {number} of the reference exporter: {text}'
               for number, text in report.known_defects.items()]
   return Outcome(lines=lines, passed=passed, result=result)
-
-
-def _resolved(path: str) -> str:
-  if not _is_handle(path):
-    return path
-  import tensorflow_hub
-
-  return str(tensorflow_hub.resolve(path))

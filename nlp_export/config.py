@@ -71,7 +71,7 @@ class Bound:
     Raises:
       RequestError: a value is open or the function refuses.
     """
-    names = gin_reach.setting_names(self.bindings, self.experiment)
+    names = self._setting_names()
     given: dict[str, Any] = dict.fromkeys(self.reach.conditional)
     if self.experiment.takes_out_dir:
       given['out_dir'] = out_dir
@@ -82,6 +82,14 @@ class Bound:
           f'Experiment {self.experiment.name} ({self.experiment.module}) returned '
           f'{type(plan).__name__}. Let it return nlp_export.experiment.Plan.')
     return plan
+
+  def _setting_names(self) -> dict[str, str]:
+    """Of this experiment's parameters, and of those of an experiment that it goes on from."""
+    names: dict[str, str] = {}
+    for other in experiments().values():
+      if any(selector == other.selector for _, selector, _ in self.bindings):
+        names |= gin_reach.setting_names(self.bindings, other)
+    return names | gin_reach.setting_names(self.bindings, self.experiment)
 
   def unread(self) -> list[str]:
     """Bindings of the gin files that cannot have an effect, one line each."""

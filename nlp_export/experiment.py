@@ -57,12 +57,18 @@ class Plan:
     execute: does the work; TensorFlow is imported in here, not before.
     outputs: paths below out_dir that a finished run has. If one was removed since, the repeated
       command makes it again instead of saying 'done'.
+    preview: given out_dir, more lines for --dry_run: what it would find there. Not called by a
+      run, so it may read a lot.
+    shared: whether several processes may execute it at once in one out_dir. `execute` then sees
+      to it that they do not disturb each other; see nlp_export/running/sharing.py.
   """
 
   lines: Sequence[str]
   inputs: Sequence[str]
   execute: Callable[[Run], Outcome]
   outputs: Sequence[str] = ()
+  preview: Callable[[str], Sequence[str]] | None = None
+  shared: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_export import checkpoints, files, names, poolers, staging
 from nlp_export.encoders import BuiltEncoder, EncoderSpec
 from nlp_export.errors import CheckError, RequestError
+from nlp_export.experiment import Plan
 from nlp_export.own_parts import explain_part
 from nlp_export.running.run_context import Run
 from nlp_export.saved_models import verification
@@ -42,6 +43,7 @@ class ExportRequest:
     preprocessing: default_seq_length, truncator, num_segments, tokenize_with_offsets,
       disable_assert.
     dropout_seed: first number of the exports' `dropout_state`.
+    exports_dir: below out_dir.
   """
 
   tokenizer: Tokenizer
@@ -53,6 +55,7 @@ class ExportRequest:
   mlm_activation: str
   preprocessing: Mapping[str, Any]
   dropout_seed: int = 0
+  exports_dir: str = names.EXPORTS_DIR
 
   @property
   def encoder_types(self) -> tuple[str, ...]:
@@ -61,11 +64,24 @@ class ExportRequest:
 
   def destinations(self) -> dict[str, str]:
     """Label -> path below out_dir, of every SavedModel asked for."""
-    paths = {f'{pooler}/{kind}': files.join(names.EXPORTS_DIR, pooler, kind)
+    paths = {f'{pooler}/{kind}': files.join(self.exports_dir, pooler, kind)
              for pooler in self.pooler_functions for kind in self.encoder_types}
     if names.PREPROCESSING in self.export_types:
-      paths[names.PREPROCESSING] = files.join(names.EXPORTS_DIR, names.PREPROCESSING)
+      paths[names.PREPROCESSING] = files.join(self.exports_dir, names.PREPROCESSING)
     return paths
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportPlan(Plan):
+  """The plan of an export, for experiments that go on from its SavedModels.
+
+  Attributes:
+    request: what will be exported.
+    notes: what a reader of the log should know about it.
+  """
+
+  request: ExportRequest = dataclasses.field(kw_only=True)
+  notes: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +115,7 @@ def export(request: ExportRequest, run: Run) -> dict[str, str]:
   if not todo:
     return places
   with verification.FreshProcess() as fresh, \
-       staging.whole_exports(files.join(run.out_dir, names.EXPORTS_DIR)), \
+       staging.whole_exports(files.join(run.out_dir, request.exports_dir)), \
        contextlib.ExitStack() as stack:
     work = stack.enter_context(tempfile.TemporaryDirectory(prefix='nlp_export_'))
     # Ends before `work`: what is put in place was staged there if out_dir is remote.

@@ -67,7 +67,9 @@ VERIFICATION_FILE = 'verification.json'
 OPERATIVE_CONFIG_FILE = 'operative_config.gin'
 EXTRA_FILES = (PROVENANCE_FILE, RESTORE_FILE, VERIFICATION_FILE, OPERATIVE_CONFIG_FILE)
 
+# Below an out_dir.
 EXPORTS_DIR = 'exports'
+CLAIMS_DIR = 'glue/claims'  # Who works on what, of several processes.
 
 
 def serving_output(layer: int) -> str:

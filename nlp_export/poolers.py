@@ -5,7 +5,8 @@ A pooler is a function with the parameters it needs of these two, plus its own w
     width       hidden size h of the encoder
     checkpoint  a `PoolerSource`: the poolers that the checkpoint holds
 
-and returns `PoolerWeights`, or None for an encoder without a pooler. Register it with
+and returns `PoolerWeights`, or None for an encoder without a pooler. One that has a parameter
+`seed` is random: where encoders are fine-tuned, it is drawn anew for each seed. Register it with
 `@gin.register(module='poolers')`, import its module in the gin file, and name it in POOLERS.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from nlp_export import names
 from nlp_export.errors import RequestError
+from nlp_export.initial_values import truncated_normal
 from nlp_export.own_parts import explain_part
 
 
@@ -169,19 +171,14 @@ def random(width: int, seed: int = 0, stddev: float = 0.02) -> PoolerWeights:
     create_initializer); that untrained poolers fine-tune better is folklore that TF-NLP
     docs/tfhub.md reports.
   """
-  from scipy import special  # Here, because --dry_run and errors must answer fast.
-
   if not stddev > 0:
     raise RequestError(f'Pooler random got stddev = {stddev!r}, which gives no random kernel. '
                        'Set random.stddev to a positive number such as 0.02.')
   if seed < 0:
     raise RequestError(f'Pooler random got seed = {seed!r}; seeds start at 0. Set random.seed to 0 '
                        'or a positive whole number.')
-  uniform = np.random.Generator(np.random.Philox(seed)).random((width, width))
-  low, high = special.ndtr([-2.0, 2.0])
-  kernel = stddev * special.ndtri(low + uniform * (high - low))
   return PoolerWeights(
-      kernel.astype(np.float32), np.zeros(width, np.float32),
+      truncated_normal((width, width), stddev, seed), np.zeros(width, np.float32),
       origin=f'The pooler is untrained: drawn from a truncated normal distribution with '
              f'standard deviation {stddev:g}, seed {seed}.',
       arguments={'seed': seed, 'stddev': stddev})
@@ -214,8 +211,14 @@ NO_POOLER = ('There is no pooler: the export has no pooled_output, and default i
              'vector of sequence_output.')
 
 
+def draws(pooler: Pooler) -> bool:
+  """Whether a pooler is random: it takes a `seed`."""
+  return 'seed' in inspect.signature(pooler).parameters
+
+
 def initialise(
-    pooler: Pooler, name: str, width: int, checkpoint: PoolerSource
+    pooler: Pooler, name: str, width: int, checkpoint: PoolerSource | None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> PoolerWeights | None:
   """Calls a pooler with what it asks for, and checks what it returns.
 
@@ -223,7 +226,8 @@ def initialise(
     pooler: one of this file, or a user's.
     name: the reference as written in gin, for messages.
     width: hidden size h.
-    checkpoint: the checkpoint that is exported.
+    checkpoint: the checkpoint that is exported; None for a pooler that does not ask for it.
+    arguments: of its own, instead of what gin binds.
 
   Returns:
     Weights of the right shapes, float32 and finite; None for no pooler.
@@ -234,7 +238,7 @@ def initialise(
   offered = {'width': width, 'checkpoint': checkpoint}
   parameters = inspect.signature(pooler).parameters
   with explain_part(pooler, f'Pooler {name}'):
-    weights = pooler(**{k: v for k, v in offered.items() if k in parameters})
+    weights = pooler(**{k: v for k, v in offered.items() if k in parameters}, **(arguments or {}))
   if weights is None:
     return None
   if not isinstance(weights, PoolerWeights):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.glue import official_layout
 from tests.sentencepiece_model import sentencepiece_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,6 +190,8 @@ def stand_in(request):
       path = request.getfixturevalue('tiny_dir') / 'pieces.model'
       path.write_bytes(sentencepiece_model())
       return str(path)
+    if macro == 'GLUE_DIR':
+      return str(official_layout.write(request.getfixturevalue('tiny_dir') / 'glue'))
     if macro in ('EXPORT', 'PREPROCESSING'):
       kind = 'model' if macro == 'EXPORT' else 'preprocessing'
       return request.getfixturevalue('uncased_exports')[kind]

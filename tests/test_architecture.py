@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # The steps of the data, in order, and the modules of each (below nlp_export; the longest pattern
 # that fits decides). A module imports its own step and earlier ones. A new module needs its place.
 STEPS = {
-    'ground': ('errors', 'names', 'paths', 'file_errors', 'files'),
+    'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'handles'),
     'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts'),
     'encoder, tokenizer': (
         'encoders', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers', 'tokenization',
         'tokenization.*',
     ),
     'checkpoint restore': ('pretrainer', 'checkpoints', 'checkpoints.*'),
-    'pooler': ('poolers', 'restored_encoder'),
+    'pooler': ('initial_values', 'poolers', 'restored_encoder'),
     'SavedModels': ('saved_models', 'saved_models.*'),
     'verification': (
         'saved_models.verification', 'saved_models.verification.*',
@@ -34,6 +34,7 @@ STEPS = {
     'export': ('exporting', 'embedding', 'staging'),  # All of the steps above for one checkpoint.
     'GLUE': ('glue', 'glue.*'),
     'report': ('reports', 'reports.*'),
+    'ablation': ('ablation', 'ablation.*'),  # All of the steps above for a matrix.
 }  # fmt: skip
 
 # What gin files import, and what `run.py --dry_run` needs.

@@ -17,7 +17,9 @@ RUNS = [name for name in FILES if name.startswith('gin/runs/')]
 # What each run file needs: macro -> fixture key. A run file that is not here needs nothing.
 NEEDS = {
     'gin/runs/export.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'),
+    'gin/runs/glue_check.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/inspect_checkpoint.gin': ('CHECKPOINT',),
+    'gin/runs/pooler_ablation.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/verify.gin': ('EXPORT',),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from setuptools import find_packages
+from setuptools import Distribution, find_namespace_packages, find_packages
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())
@@ -72,7 +72,7 @@ def set_up(tmp_path) -> Path:
   """A checkout's Makefile with a .venv that looks installed."""
   for name in ('Makefile', 'pyproject.toml', 'constraints.txt'):
     shutil.copy(ROOT / name, tmp_path)
-  for name in ('installed', 'installed-torch', 'installed-lint'):
+  for name in ('installed', 'installed-extra', 'installed-lint'):
     (tmp_path / '.venv').mkdir(exist_ok=True)
     (tmp_path / '.venv' / name).touch()
   return tmp_path
@@ -111,6 +111,28 @@ def test_a_machine_without_a_fitting_python_is_told_what_to_write(tmp_path):
   assert done.returncode == 2
   assert 'name it: make PYTHON=/path/to/python3.11' in done.stderr
   assert not (tmp_path / '.venv').exists()
+
+
+def test_a_wheel_carries_every_template(tmp_path, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  settings = PROJECT['tool']['setuptools']
+  packages = find_namespace_packages(str(ROOT), **settings['packages']['find'])
+  carried = []
+  for data in (settings['package-data'], {}):
+    build = Distribution({'packages': packages, 'package_data': data}).get_command_obj('build_py')
+    build.ensure_finalized()
+    build.build_lib = str(tmp_path / str(len(carried)))
+    build.build_package_data()
+    carried.append({path.name for path in Path(build.build_lib).rglob('*.jinja')})
+  assert carried[0] == {path.name for path in (ROOT / 'nlp_export').rglob('*.jinja')}
+  assert 'report.css.jinja' in carried[0] and not carried[1]  # Control: nothing comes by itself.
+
+
+def test_ci_installs_a_browser_and_then_demands_it():
+  script = (ROOT / '.ci' / 'run').read_text()
+  assert 'apt-get install' in script and 'chromium chromium-driver' in script
+  assert script.index('apt-get install') < script.index('for target in lint')
+  assert 'export REQUIRE_CHROMIUM=1' in script
 
 
 def test_ci_runs_lint_and_both_kinds_of_tests():

@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlp_export import files
+from nlp_export import files, names
 from nlp_export.errors import RequestError
 from nlp_export.file_errors import explain_failures
 from nlp_export.glue.cells import Cell, CellResult, belongs_to, canonical_json
@@ -30,7 +30,7 @@ GLUE_DIR = 'glue'
 CELLS_DIR = f'{GLUE_DIR}/cells'
 PREDICTIONS_DIR = f'{GLUE_DIR}/predictions'
 WORK_DIR = f'{GLUE_DIR}/work'
-CLAIMS_DIR = f'{GLUE_DIR}/claims'
+CLAIMS_DIR = names.CLAIMS_DIR
 
 _PLACE = re.compile(r'([^/]+)/([^/]+)/([^/]+)/seed_(\d+)\.json')
 _MAX_DIFFERENCES = 30

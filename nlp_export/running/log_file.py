@@ -7,6 +7,7 @@ handle is the lock, which the system releases however the process ends.
 from __future__ import annotations
 
 import logging
+import os
 from typing import IO
 
 from nlp_export import files
@@ -19,6 +20,10 @@ except ImportError:  # Not on Windows: runs are not kept apart there.
   fcntl = None  # type: ignore[assignment]
 
 
+class LogInUse(RequestError):
+  """Another process has the log open: it is writing to this out_dir."""
+
+
 class LogFile:
   """A text file that is appended to; a remote one is rewritten by each `flush`."""
 
@@ -26,7 +31,8 @@ class LogFile:
     """Opens the file and locks it.
 
     Raises:
-      RequestError: it cannot be written, or another process has it.
+      LogInUse: another process has it.
+      RequestError: it cannot be written.
     """
     self._path = path
     self._handle: IO[str] | None = None
@@ -43,9 +49,13 @@ class LogFile:
       return
     try:
       fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      # Removed between our opening and our lock, by a run that discarded its record.
+      if not os.path.exists(self._path) or not os.path.samestat(
+          os.stat(self._path), os.fstat(handle.fileno())):
+        raise BlockingIOError
     except BlockingIOError as error:
       handle.close()
-      raise RequestError(
+      raise LogInUse(
           f'Another run.py is writing to {files.dirname(self._path)} at this moment. '
           'Wait for it, end it, or give another --out_dir.') from error
     except OSError:
@@ -72,6 +82,12 @@ class LogFile:
       self._handle.close()
     else:
       self.flush()
+
+  def discard(self) -> None:
+    """Removes the file, and unlocks only then: no other process can have begun to use it."""
+    files.remove(self._path, missing_ok=True)
+    if self._handle is not None:
+      self._handle.close()
 
 
 class LogHandler(logging.Handler):

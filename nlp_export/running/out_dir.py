@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_export import files
+from nlp_export import files, names
 from nlp_export.errors import RequestError
 
 CONFIG = 'config.gin'
@@ -22,6 +23,8 @@ OPERATIVE_CONFIG = 'operative_config.gin'
 RECORD = 'run.json'
 LOG = 'log.txt'
 RECORD_FILES = (CONFIG, OPERATIVE_CONFIG, RECORD, LOG)
+# Of processes that joined a run, see sharing.py.
+_JOINED_LOG = re.compile(r'log\.[^/]+\.\d+\.txt')
 
 _MAX_DIFF_LINES = 30
 
@@ -41,6 +44,7 @@ class Action(enum.Enum):
 
   START = 'starts'
   GO_ON = 'goes on'
+  JOIN = 'joins the run'
   NOTHING = 'is done already'
 
 
@@ -97,10 +101,20 @@ def look(out_dir: str) -> Earlier | None:
 
 
 def results(out_dir: str) -> list[str]:
-  """Files in an out_dir besides the record's own and what a killed process left half-written."""
+  """Files in an out_dir besides the record's own, claims, and what a killed process left."""
   return [name for name in files.list_tree(out_dir)
-          if name not in RECORD_FILES and not any(
+          if not is_record(name) and not name.startswith(f'{names.CLAIMS_DIR}/') and not any(
               part.startswith('.') and '.partial-' in part for part in name.split('/'))]
+
+
+def is_record(name: str) -> bool:
+  """Whether a relative path is one of the record's files."""
+  return name in RECORD_FILES or is_joined_log(name)
+
+
+def is_joined_log(name: str) -> bool:
+  """Whether a file is the log of a process that joined a run."""
+  return _JOINED_LOG.fullmatch(name) is not None
 
 
 def check_config(out_dir: str, earlier: Earlier, config_text: str) -> None:

@@ -60,6 +60,7 @@ class Run:
     out_dir: directory of the run; it exists.
     input_hashes: SHA-256 of each of `Plan.inputs`, by path as given there.
     resumed: whether an earlier, unfinished run of the same command left things in out_dir.
+    command: the command line, '' where there is none.
   """
 
   def __init__(
@@ -71,6 +72,7 @@ class Run:
       recorder: Recorder | None = None,
       config_text: str = '',
       operative_config_text: Callable[..., str] | None = None,
+      command: str = '',
   ):
     """A run; for use from Python only `out_dir` is needed.
 
@@ -81,10 +83,12 @@ class Run:
       recorder: where progress goes; prints by default.
       config_text: the complete configuration as gin text.
       operative_config_text: called with `public=`, returns what was used of it so far.
+      command: see the class.
     """
     self.out_dir = out_dir
     self.input_hashes: Mapping[str, str] = dict(input_hashes or {})
     self.resumed = resumed
+    self.command = command
     self._recorder: Recorder = recorder or PlainRecorder()
     self._config_text = config_text
     self._operative_config_text = operative_config_text

@@ -1,7 +1,8 @@
 """How does a run keep its record in out_dir: config.gin, operative_config.gin, run.json, log.txt?
 
 config.gin comes first and run.json's final status last, so a run that was cut off at any point is
-known as unfinished. A request that fails before anything was made leaves no trace.
+known as unfinished. A request that fails before anything was made leaves no trace. A process that
+joins another one's run (sharing.py) keeps its record to itself, unless it has to write the end.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from nlp_export import files
 from nlp_export.errors import RequestError
-from nlp_export.running import origin
+from nlp_export.running import origin, sharing
 from nlp_export.running.log_file import LogFile, LogHandler
 from nlp_export.running.out_dir import (
   CONFIG,
@@ -44,6 +45,7 @@ class RunRecord:
       input_hashes: Mapping[str, str],
       module_hashes: Mapping[str, str] | None = None,
       earlier: Earlier | None = None,
+      shared: bool = False,
   ):
     """Nothing is written before `begin`.
 
@@ -55,8 +57,11 @@ class RunRecord:
       input_hashes: path -> SHA-256.
       module_hashes: module that the gin files import from outside of this repository -> SHA-256.
       earlier: the unfinished run that goes on; None for a new one.
+      shared: whether this process may join a run that goes on at this moment.
     """
     self.out_dir = out_dir
+    self.joined = False
+    self._shared = shared
     self._config_text = config_text
     before = earlier.record if earlier else {}
     self._new = earlier is None
@@ -91,7 +96,7 @@ class RunRecord:
   # Beginning and end.
 
   def begin(self) -> None:
-    """Makes out_dir, locks it and writes what is known now.
+    """Makes out_dir, locks it and writes what is known now; `joined` tells whether it could.
 
     Raises:
       RequestError: out_dir cannot be written, or another process uses it.
@@ -100,12 +105,13 @@ class RunRecord:
     # The log of a run that failed here before is not ours to remove.
     self._leaves_trace = files.exists(files.join(self.out_dir, LOG))
     try:
-      self._log = LogFile(files.join(self.out_dir, LOG))
+      self._log = self._open_log()
       self._log.write(f'{_now()} begins: {" ".join(self.data["command"])}')
-      if self._new:
-        files.remove(files.join(self.out_dir, OPERATIVE_CONFIG), missing_ok=True)
-      files.write_text(files.join(self.out_dir, CONFIG), self._config_text)
-      self._save()
+      if not self.joined:
+        if self._new:
+          files.remove(files.join(self.out_dir, OPERATIVE_CONFIG), missing_ok=True)
+        files.write_text(files.join(self.out_dir, CONFIG), self._config_text)
+        self._save()
     except BaseException:
       if self._log is not None:  # Otherwise what lies there is not ours: another run has the lock.
         self.discard()
@@ -115,8 +121,15 @@ class RunRecord:
     logging.getLogger().addHandler(self._handler)
     logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
-    for change in self._changes:
+    for change in () if self.joined else self._changes:
       self.say(f'note: {change}')
+
+  def _open_log(self) -> LogFile:
+    if not self._shared:
+      return LogFile(files.join(self.out_dir, LOG))
+    log, self.joined = sharing.open_log(
+        self.out_dir, self._config_text, self.data['inputs'], self.data['modules'])
+    return log
 
   def end(
       self, status: Status, exit_status: int, *, lines: Sequence[str] = (),
@@ -140,22 +153,48 @@ class RunRecord:
         seconds=round(time.perf_counter() - self._start, 3), lines=list(lines),
         result=dict(result or {}), unused=list(unused), error=error,
         used_bindings=sorted({*self.data['used_bindings'], *used_bindings}))
+    first_log = None
+    if self.joined:
+      found = (sharing.record_to_end(self.out_dir)
+               if status in (Status.DONE, Status.CHECKS_FAILED) else None)
+      if found is None:  # Its end is, or will be, another process's.
+        self.log(f'{_now()} ends: {status.value}, exit status {exit_status}')
+        self._close()
+        return
+      first_log, record = found
+      self._take_over(record)
     files.write_text(files.join(self.out_dir, OPERATIVE_CONFIG), operative_config_text)
     self.log(f'{_now()} ends: {status.value}, exit status {exit_status}')
     self._close()
     self._save()
+    if first_log is not None:
+      first_log.close()
+
+  def _take_over(self, record: Mapping[str, Any]) -> None:
+    """Makes this process's record that of the run, whose first process has ended before."""
+    self.joined = False
+    self.data['attempt'] = record.get('attempt', 0) + 1
+    steps = [{**step, 'attempt': self.data['attempt']} for step in self.data['steps']]
+    self.data['steps'] = [*record.get('steps', ()), *steps]
+    self.data['recorded'] = {**record.get('recorded', {}), **self.data['recorded']}
+    files.write_text(files.join(self.out_dir, CONFIG), self._config_text)
 
   def discard(self) -> bool:
     """Removes the record of a new run that has made nothing else; True if it was removed.
 
     A directory that was there before stays, empty as it was; so does the record where an earlier
-    run left its log.
+    run left its log. Of a process that joined only its log is removed.
     """
-    if not self._new or self._leaves_trace or results(self.out_dir):
+    if self.joined:
+      self._close(discard=True)
+      return True
+    if not self._new or self._leaves_trace or results(self.out_dir) or (
+        self._shared and sharing.others_at_work(self.out_dir)):
       return False
-    self._close()
     for name in RECORD_FILES:
-      files.remove(files.join(self.out_dir, name), missing_ok=True)
+      if name != LOG:
+        files.remove(files.join(self.out_dir, name), missing_ok=True)
+    self._close(discard=True)  # Nobody else begins here before.
     for name in files.list_dir(self.out_dir):
       # Empty directories and what a killed process left half-written, as `results` says.
       path = files.join(self.out_dir, name)
@@ -177,16 +216,18 @@ class RunRecord:
       if files.exists(directory) and not files.list_dir(directory):
         files.remove_tree(directory)
 
-  def _close(self) -> None:
+  def _close(self, discard: bool = False) -> None:
     if self._handler is not None:
       logging.getLogger().removeHandler(self._handler)
       logging.captureWarnings(False)
       self._handler = None
     if self._log is not None:
-      self._log.close()
+      self._log.discard() if discard else self._log.close()
       self._log = None
 
   def _save(self) -> None:
+    if self.joined:
+      return
     files.write_json(files.join(self.out_dir, RECORD), self.data)
 
   # While it runs: see nlp_export.running.run_context.Recorder.

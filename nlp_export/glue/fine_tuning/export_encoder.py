@@ -1,0 +1,61 @@
+"""How is a SavedModel of TF Hub's text API fine-tuned? Loaded by path, as its users do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  Registers the ops of preprocessing.
+
+from nlp_export import names
+from nlp_export.errors import CheckError
+from nlp_export.glue.fine_tuning import tokenised
+from nlp_export.glue.fine_tuning.arms import PoolerStart
+from nlp_export.glue.fine_tuning.trainable_encoder import TrainableEncoder
+
+
+def load(model: str, preprocessing: str, pooler: PoolerStart | None = None) -> TrainableEncoder:
+  """Loads an encoder and its preprocessing.
+
+  Args:
+    model: directory of the encoder, ours or another's.
+    preprocessing: directory of its preprocessing.
+    pooler: see TrainableEncoder.
+
+  Raises:
+    CheckError: it cannot be loaded, or trains nothing.
+  """
+  root, preprocessor = _load(model), _load(preprocessing)
+
+  def call(inputs: dict[str, tf.Tensor], training: bool) -> Mapping[str, Any]:
+    return root(inputs, training=training)
+
+  def tokenise(segments: Sequence[Sequence[str]], max_seq_length: int) -> Any:
+    return tokenised.through_preprocessing(preprocessor, segments, max_seq_length)
+
+  return TrainableEncoder(
+      call, _trainable(root, model), tokenise,
+      dropout_state=getattr(root, names.DROPOUT_STATE, None), pooler=pooler)
+
+
+def put_values(model: str, pooler: PoolerStart | None, encoder: TrainableEncoder) -> None:
+  """Makes an encoder start from the values of another SavedModel of the same graph."""
+  encoder.start_from(_trainable(_load(model), model))
+  encoder.pooler = pooler
+
+
+def _load(path: str) -> Any:
+  try:
+    return tf.saved_model.load(path)
+  except (OSError, ValueError, tf.errors.OpError) as error:
+    raise CheckError(f'{path} cannot be loaded: {error}') from error
+
+
+def _trainable(root: Any, path: str) -> Sequence[tf.Variable]:
+  variables = getattr(root, 'trainable_variables', None)
+  if not variables:
+    raise CheckError(
+        f'{path} has no trainable_variables, so there is nothing to fine-tune. A Reusable '
+        "SavedModel of TF Hub's text API has them: export it with TensorFlow 2's tools")
+  return list(variables)

@@ -1,0 +1,214 @@
+"""How does one training go from its first step to its best or last, through kills and evaluations?
+
+What there is to go on from lies in the cell's work directory: a checkpoint of all that training
+changes, and `progress.json`, written after it, which names it. So a kill between any two operations
+leaves the earlier state or the later one, and what follows is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nlp_export import files
+from nlp_export.errors import RequestError
+from nlp_export.glue.cells import Cell
+from nlp_export.glue.fine_tuning import batches
+from nlp_export.glue.fine_tuning.recipe import BEST, Recipe
+from nlp_export.glue.fine_tuning.tokenised import TokenisedTexts
+from nlp_export.glue.fine_tuning.trainer import Trainer
+from nlp_export.glue.work import Work
+from nlp_export.running import interrupts
+
+# Seconds of training that a kill may cost; writing the state takes about one for 20 M weights.
+SAVE_EVERY_SECONDS = 120.0
+
+_POINTS = 100  # Of the learning curve.
+_PROGRESS = 'progress.json'
+_SCHEMA_VERSION = 1
+
+Evaluate = Callable[[], Mapping[str, float]]
+
+
+@dataclasses.dataclass
+class Progress:
+  """Where a training is.
+
+  Attributes:
+    step: steps done.
+    seconds: wall time of these, without evaluation and what surrounds them.
+    history: see CellResult.
+    losses, norms: of the steps since the last point of the history.
+    best_score: of the checkpoint to keep, by the evaluations' main metric; None for none yet.
+    best_file: its file in the work directory; '' for none.
+    state: name of the checkpoint in the work directory.
+  """
+
+  step: int = 0
+  seconds: float = 0.0
+  history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+  losses: list[float] = dataclasses.field(default_factory=list)
+  norms: list[float] = dataclasses.field(default_factory=list)
+  best_score: float | None = None
+  best_file: str = ''
+  state: str = ''
+
+
+class Training:
+  """One cell's training."""
+
+  def __init__(
+      self, cell: Cell, recipe: Recipe, trainer: Trainer, texts: TokenisedTexts,
+      labels: np.ndarray, evaluate: Evaluate, main_metric: str, work: Work,
+      save_every_seconds: float = SAVE_EVERY_SECONDS,
+  ):
+    """Prepares nothing yet.
+
+    Args:
+      cell: its seeds are used.
+      recipe: how to train.
+      trainer: what to train.
+      texts: the training examples, N rows.
+      labels: int32 or float32 [N].
+      evaluate: gives metrics by name, of dev or of what is held out.
+      main_metric: of them, the one that the best checkpoint is chosen by.
+      work: of the cell.
+      save_every_seconds: between two checkpoints.
+    """
+    self._cell, self._recipe, self._trainer = cell, recipe, trainer
+    self._texts, self._labels = texts, labels
+    self._evaluate, self._main_metric = evaluate, main_metric
+    self._work, self._save_every = work, save_every_seconds
+    self._total = recipe.total_steps(len(texts))
+    self._per_epoch = recipe.steps_per_epoch(len(texts))
+    self._epochs: dict[int, list[batches.Batch]] = {}
+    self._best: list[np.ndarray] = []
+    self._state = trainer.state()
+
+  def run(self) -> Progress:
+    """Trains from where an earlier process has stopped, or from the start.
+
+    Returns:
+      The progress at the end; the trainer's variables are those to keep.
+    """
+    self._trainer.prepare(batch.length for step in range(self._total)
+                          for batch in [self._batch(step)])
+    self._trainer.reset(self._cell.init_seed, self._cell.pooler_seed)
+    progress = self._resume()
+    saved_at = time.monotonic()
+    while progress.step < self._total and self._is_sound(progress):
+      self._one_step(progress)
+      if time.monotonic() - saved_at > self._save_every and progress.step < self._total:
+        self._save(progress)
+        saved_at = time.monotonic()
+    if self._best:
+      for variable, value in zip(self._variables(), self._best, strict=True):
+        variable.assign(value)
+    return progress
+
+  def totals(self, steps: int) -> tuple[int, int, float]:
+    """Examples, real tokens and padding share of the first `steps` batches."""
+    seen = [self._batch(step) for step in range(steps)]
+    return (sum(len(batch.rows) for batch in seen),
+            batches.real_tokens(self._texts.lengths, seen),
+            batches.padding_share(self._texts.lengths, seen))
+
+  def _batch(self, step: int) -> batches.Batch:
+    epoch, of_epoch = divmod(step, self._per_epoch)
+    if epoch not in self._epochs:
+      self._epochs[epoch] = batches.epoch(
+          self._texts.lengths, self._recipe.batch_size, self._recipe.grouping_window,
+          self._cell.data_seed, epoch, self._recipe.max_seq_length)
+    return self._epochs[epoch][of_epoch]
+
+  @staticmethod
+  def _is_sound(progress: Progress) -> bool:
+    """Not after a loss that is no number: nothing after it would be."""
+    return not progress.history or math.isfinite(progress.history[-1]['loss'])
+
+  def _one_step(self, progress: Progress) -> None:
+    interrupts.check()
+    step = progress.step
+    rate = self._recipe.learning_rate_at(step, self._total)
+    start = time.perf_counter()
+    loss, norm = self._trainer.step(
+        self._texts, self._labels, self._batch(step), step, rate)
+    progress.seconds += time.perf_counter() - start
+    progress.losses.append(loss)
+    progress.norms.append(norm)
+    progress.step = step + 1
+    evaluated = self._recipe.is_evaluated_after(step, len(self._texts))
+    every = max(1, self._total // _POINTS)
+    if evaluated or progress.step % every == 0 or not math.isfinite(loss):
+      self._log(progress, rate, self._evaluate() if evaluated else {})
+    self._work.progress(
+        progress.step / self._total,
+        f'step {progress.step} of {self._total}, loss {progress.history[-1]["loss"]:.3f}'
+        if progress.history else '')
+
+  def _log(self, progress: Progress, rate: float, metrics: Mapping[str, float]) -> None:
+    progress.history.append({
+        'step': progress.step,
+        'epoch': round(progress.step / self._per_epoch, 4),
+        'loss': float(np.mean(progress.losses)),
+        'gradient_norm': float(np.mean(progress.norms)),
+        'learning_rate': rate,
+        **metrics,
+    })
+    progress.losses, progress.norms = [], []
+    score = metrics.get(self._main_metric)
+    if (self._recipe.checkpoint == BEST and score is not None and math.isfinite(score)
+        and (progress.best_score is None or score > progress.best_score)):
+      progress.best_score, progress.best_file = score, ''
+      self._best = [variable.numpy() for variable in self._variables()]
+
+  def _variables(self) -> list[Any]:
+    return list(self._trainer.classifier.variables().values())
+
+  # What an ended process leaves.
+
+  def _save(self, progress: Progress) -> None:
+    self._work.check()
+    before = (progress.state, progress.best_file)
+    progress.state = f'state_{progress.step}'
+    self._state.write(self._path(progress.state))
+    if self._best and not progress.best_file:
+      progress.best_file = f'best_{progress.step}.npz'
+      data = io.BytesIO()
+      np.savez(data, *self._best)
+      files.write_bytes(self._path(progress.best_file), data.getvalue())
+    self._work.check()
+    files.write_json(self._path(_PROGRESS),
+                     {'schema_version': _SCHEMA_VERSION, **dataclasses.asdict(progress)})
+    for name in self._work_files():
+      if any(old and name.startswith(old) for old in before) and not name.startswith(
+          tuple(part for part in (progress.state, progress.best_file) if part)):
+        files.remove(self._path(name), missing_ok=True)
+
+  def _resume(self) -> Progress:
+    if _PROGRESS not in self._work_files():
+      return Progress()
+    stored = files.read_json(self._path(_PROGRESS))
+    if stored.pop('schema_version', None) != _SCHEMA_VERSION:
+      raise RequestError(
+          f'{self._work.directory} holds a training that another version of nlp_export began. '
+          'Finish it with that version, or remove the directory to begin it anew')
+    progress = Progress(**stored)
+    self._state.restore(self._path(progress.state)).assert_consumed()
+    if progress.best_file:
+      with np.load(io.BytesIO(files.read_bytes(self._path(progress.best_file))),
+                   allow_pickle=False) as arrays:
+        self._best = [arrays[name] for name in arrays.files]
+    return progress
+
+  def _path(self, name: str) -> str:
+    return files.join(self._work.directory, name)
+
+  def _work_files(self) -> list[str]:
+    return files.list_dir(self._work.directory) if files.exists(self._work.directory) else []

@@ -1,0 +1,173 @@
+"""GLUE checks and the pooler ablation from the command line: tiny encoders, few steps, real files.
+
+What they find before and after training, statuses, last lines, and what lies in out_dir.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nlp_export import reports
+from tests import tiny
+from tests.glue import official_layout
+from tests.in_process import run_main, settings
+
+SMALL = {'TASKS': "('stsb',)", 'EPOCHS': 'None', 'recipe.steps': 3, 'BATCH_SIZE': 8,
+         'MAX_SEQ_LENGTH': 16, 'SEEDS': '(0, 1)'}
+
+
+@pytest.fixture(scope='module')
+def glue(tmp_path_factory) -> str:
+  return str(official_layout.write(tmp_path_factory.mktemp('glue'), 24))
+
+
+@pytest.fixture(scope='module')
+def given(uncased_exports, glue) -> dict[str, str]:
+  return {'EXPORT': uncased_exports['model'], 'PREPROCESSING': uncased_exports['preprocessing'],
+          'GLUE_DIR': glue, **SMALL}
+
+
+def check(out: Path, **macros):
+  return run_main('gin/runs/glue_check.gin', *settings(**macros), '--out_dir', out)
+
+
+def results(out: Path):
+  return reports.read_results(str(out / 'glue/results.json'))
+
+
+@pytest.fixture(scope='module')
+def checked(given, tiny_uncased, tmp_path_factory):
+  """A check of an export beside its baseline: its out_dir and what the screen showed."""
+  out = tmp_path_factory.mktemp('checked') / 'out'
+  return out, check(out, **tiny_uncased, **given)
+
+
+def test_an_export_and_its_baseline_agree_to_the_last_digit(checked):
+  out, done = checked
+  assert done.status == 0, done.output
+  found = results(out)
+  assert [(cell.arm, cell.seed) for cell in found.cells] == [
+      ('export', 0), ('export', 1), ('baseline', 0), ('baseline', 1)]
+  export, baseline = found.cells[:2], found.cells[2:]
+  assert [cell.metrics for cell in export] == [cell.metrics for cell in baseline]
+  assert [cell.history for cell in export] == [cell.history for cell in baseline]
+  assert export[0].history != export[1].history  # Control: seeds matter.
+  assert found.agreement[0]['passed'] and found.agreement[0]['pooler'] == 'keep'
+  (test,) = found.analysis['equivalence']
+  assert (test['verdict'], test['identical_predictions']) == ('equivalent', 2)
+  assert test['sentence'] in done.stdout.splitlines()
+  assert done.stdout.splitlines()[-2] == f'report: {out}/report.html'
+
+
+def test_a_check_leaves_its_reports_cells_curves_and_provenance(checked, given):
+  out, _ = checked
+  for name in ('report.html', 'report.md', 'glue/results.csv', 'glue/agreement.json',
+               'glue/cells/stsb/keep/export/seed_1.json',
+               'glue/predictions/stsb/keep/baseline/seed_0.npz'):
+    assert (out / name).is_file(), name
+  assert len(list((out / 'glue/curves').rglob('events.*'))) == 4
+  assert not (out / 'exports').exists()
+  assert not (out / 'glue/work').exists() and not (out / 'glue/claims').exists()
+  cell = json.loads((out / 'glue/cells/stsb/keep/baseline/seed_0.json').read_text())
+  recipe, hashes = cell['description']['recipe'], cell['description']['content_hashes']
+  assert (recipe['steps'], recipe['built']) == (3, 'baseline')
+  assert recipe['versions']['tensorflow'].startswith('2.')
+  assert set(hashes) == {'checkpoint', 'tokenizer', 'data train.tsv', 'data dev.tsv'}
+  found = results(out)
+  assert found.provenance['exports']['export/keep']['pooler']['name'] == 'keep'
+  assert 'STS-B/dev.tsv' in found.provenance['inputs']
+  changed = {entry['name']: entry['value'] for entry in found.changed_from_defaults}
+  assert changed['recipe.steps'] == 3 and 'recipe.weight_decay' not in changed
+  assert found.commands[0].startswith('python run.py gin/runs/glue_check.gin')
+  assert given['EXPORT'] in found.config
+
+
+def test_the_same_command_again_is_done_and_a_removed_report_is_made_again(
+    checked, tiny_uncased, given):
+  out, _ = checked
+  again = check(out, **tiny_uncased, **given)
+  assert again.stdout.splitlines()[-1] == f'done: {out} holds this run already'
+  before = (out / 'report.html').read_bytes()
+  cell = out / 'glue/cells/stsb/keep/export/seed_1.json'
+  stored = cell.stat().st_mtime_ns
+  (out / 'report.html').unlink()
+  once_more = check(out, **tiny_uncased, **given)
+  assert once_more.status == 0, once_more.output
+  assert 'cells: 4 in all: 4 done' in once_more.stdout.splitlines()
+  assert (out / 'report.html').exists() and len(before) > 1000
+  assert cell.stat().st_mtime_ns == stored
+
+
+def test_a_dry_run_says_which_cells_would_run(checked, tiny_uncased, given):
+  out, _ = checked
+  whole = run_main('gin/runs/glue_check.gin', *settings(**tiny_uncased, **given), '--dry_run',
+                   '--out_dir', out)
+  assert 'cells: 4 in all: 4 done' in whole.stdout.splitlines()
+  new = run_main('gin/runs/glue_check.gin', *settings(**tiny_uncased, **given), '--dry_run',
+                 '--out_dir', out.parent / 'new')
+  assert 'to do: stsb/keep/export, seeds 0, 1' in new.stdout.splitlines()
+  assert 'cells: 4 in all: 4 to do' in new.stdout.splitlines()
+
+
+def test_another_checkpoint_than_the_exports_is_a_failed_check(
+    given, tiny_uncased, tmp_path):
+  other = tiny.write_checkpoint(tmp_path / 'other', tiny.build_pretrainer(tiny.Size(seed=5)))
+  done = check(tmp_path / 'out', **{**tiny_uncased, 'CHECKPOINT': other}, **given)
+  assert done.status == 1, done.output
+  last = done.stdout.splitlines()[-8:]
+  assert any('export and baseline DIFFER' in line for line in last), last
+  assert any(line.startswith('  first in word') for line in last), last
+  assert last[-1] == f'A check failed; {tmp_path}/out/run.json has the details'
+  assert not results(tmp_path / 'out').agreement[0]['passed']
+  assert 'word' in results(tmp_path / 'out').agreement[0]['first_difference']
+
+
+def test_without_a_checkpoint_the_export_is_alone_and_a_failed_cell_is_status_1(given, tmp_path):
+  arms = {'export': {}, 'baseline': {'built': 'baseline'},
+          'wrong': {'trainable_layers': 7}}
+  study = tmp_path / 'study.gin'
+  study.write_text(f"# What?\ninclude 'gin/runs/glue_check.gin'\nARMS = {arms!r}\n")
+  done = run_main(study, *settings(**{**given, 'SEEDS': '(0,)'}), '--out_dir', tmp_path / 'out')
+  assert done.status == 1, done.output
+  lines = done.stdout.splitlines()
+  assert any(line.startswith('There is nothing to compare with') for line in lines)
+  assert any(line.startswith('failed: stsb/keep/wrong/seed_0: ') for line in lines)
+  assert [(cell.arm, cell.status) for cell in results(tmp_path / 'out').cells] == [
+      ('export', 'ok'), ('wrong', 'failed')]
+  assert results(tmp_path / 'out').agreement == []
+
+
+@pytest.mark.parametrize(('without', 'end'), [
+    ('PREPROCESSING', '--set PREPROCESSING=...\n'),
+    ('EXPORT', '--set EXPORT=...\n'),
+    ('GLUE_DIR', 'builtin_next_sentence\')"\n'),
+])
+def test_what_is_missing_is_named(without, end, given, tmp_path):
+  done = check(tmp_path / 'out', **{k: v for k, v in given.items() if k != without})
+  assert done.status == 2 and done.stderr.endswith(end), done.output
+  assert not (tmp_path / 'out').exists()
+
+
+def test_an_ablation_goes_from_a_checkpoint_to_a_report(tiny_uncased, glue, tmp_path):
+  out = tmp_path / 'out'
+  command = ('gin/runs/pooler_ablation.gin', *settings(
+      **tiny_uncased, GLUE_DIR=glue, POOLERS='(@poolers.keep, @poolers.random)', **SMALL),
+      '--out_dir', out)
+  done = run_main(*command)
+  assert done.status == 0, done.output
+  found = results(out)
+  assert [(cell.pooler, cell.seed, cell.pooler_seed) for cell in found.cells] == [
+      ('keep', 0, None), ('keep', 1, None), ('random', 0, 0), ('random', 1, 1)]
+  assert {path.parent.name for path in (out / 'exports').glob('*/model')} == {'keep', 'random'}
+  assert 'random' in found.analysis['verdicts'][0]['sentence']
+  shutil.rmtree(out / 'glue/cells/stsb/random')
+  (out / 'glue/results.json').unlink()
+  again = run_main(*command)
+  assert again.status == 0, again.output
+  assert 'cells: 4 in all: 2 done, 2 to do' in again.stdout.splitlines()
+  new = results(out).cells
+  assert [cell.metrics for cell in new] == [cell.metrics for cell in found.cells]
