@@ -55,7 +55,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-extra: $(VENV)/installed
 	@echo 'Adding PyTorch and Selenium: once'
-	@$(PIP_INSTALL) --editable '.[test,torch,browser]'
+	@$(PIP_INSTALL) --editable '.[test,benchmarks,browser]'
 	@touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed

@@ -8,7 +8,7 @@ that waits while another is measured; they take turns in every round, in alterna
 other work on the machine meets all of them. Starting, loading and compiling is not counted, but
 reported. Ratios are taken within a round, and their median is printed.
 
-Needs PyTorch: pip install -c constraints.txt -e '.[torch]'. Prints a Markdown table, and with --json
+PyTorch is needed: pip install -c constraints.txt -e '.[benchmarks]'. Prints Markdown tables; --json
 writes everything that was measured.
 """
 
@@ -215,7 +215,7 @@ def main() -> None:
     sys.exit('Set GLUE_DIR to a directory with CoLA/, MRPC/ and RTE/.')
   needs_torch = {PYTORCH_FLOAT32, PYTORCH_BFLOAT16} & set(options.only)
   if needs_torch and not importlib.util.find_spec('torch'):
-    sys.exit("PyTorch is not installed: pip install -c constraints.txt -e '.[torch]', or leave "
+    sys.exit("PyTorch is not installed: pip install -c constraints.txt -e '.[benchmarks]', or leave "
              f'{", ".join(sorted(needs_torch))} out with --only.')
   given = Given(
       hugging_face=minilm(), glue_dir=options.glue_dir, steps=options.steps,

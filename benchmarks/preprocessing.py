@@ -13,7 +13,6 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks import machine
 
 BATCH_SIZE = 1_000  # sentences
 SEQ_LENGTH = 128  # tokens
@@ -107,18 +108,12 @@ def run(glue_dir: str, vocab_file: str, repeats: int = 11) -> dict[str, Any]:
       'one_sentence_us': {name: round(us) for name, us in latency.items()},
       'inter_op_threads': tf.config.threading.get_inter_op_parallelism_threads() or 'default',
       'intra_op_threads': tf.config.threading.get_intra_op_parallelism_threads() or 'default',
-      'cores': len(os.sched_getaffinity(0)),
-      'machine': _machine(),
+      'cores': machine.cores(),
+      'machine': machine.processor(),
       'load_average': [round(load_before, 2), round(os.getloadavg()[0], 2)],
       'tensorflow': tf.__version__,
       'date': time.strftime('%Y-%m-%d'),
   }
-
-
-def _machine() -> str:
-  models = {line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().split('\n')
-            if line.startswith('model name')} if Path('/proc/cpuinfo').exists() else set()
-  return ', '.join(sorted(models)) or platform.processor()
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ STEPS = {
     'GLUE': ('glue', 'glue.*'),
     'report': ('reports', 'reports.*'),
     'ablation': ('ablation', 'ablation.*'),  # All of the steps above for a matrix.
+    'submission': ('submitting', 'submitting.*'),
 }  # fmt: skip
 
 # What gin files import, and what `run.py --dry_run` needs.

@@ -18,6 +18,7 @@ RUNS = [name for name in FILES if name.startswith('gin/runs/')]
 NEEDS = {
     'gin/runs/export.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'),
     'gin/runs/glue_check.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
+    'gin/runs/glue_submission.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/inspect_checkpoint.gin': ('CHECKPOINT',),
     'gin/runs/pooler_ablation.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/verify.gin': ('EXPORT',),

@@ -118,7 +118,7 @@ def test_another_checkpoint_than_the_exports_is_a_failed_check(
   other = tiny.write_checkpoint(tmp_path / 'other', tiny.build_pretrainer(tiny.Size(seed=5)))
   done = check(tmp_path / 'out', **{**tiny_uncased, 'CHECKPOINT': other}, **given)
   assert done.status == 1, done.output
-  last = done.stdout.splitlines()[-8:]
+  last = done.stdout.splitlines()[-14:]
   assert any('export and baseline DIFFER' in line for line in last), last
   assert any(line.startswith('  first in word') for line in last), last
   assert last[-1] == f'A check failed; {tmp_path}/out/run.json has the details'

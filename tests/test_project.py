@@ -118,7 +118,8 @@ def test_a_wheel_carries_every_template(tmp_path, monkeypatch):
   settings = PROJECT['tool']['setuptools']
   packages = find_namespace_packages(str(ROOT), **settings['packages']['find'])
   carried = []
-  for data in (settings['package-data'], {}):
+  # '*' is setuptools' word for all packages in pyproject.toml, '' within Python.
+  for data in ({'': settings['package-data']['*']}, {}):
     build = Distribution({'packages': packages, 'package_data': data}).get_command_obj('build_py')
     build.ensure_finalized()
     build.build_lib = str(tmp_path / str(len(carried)))

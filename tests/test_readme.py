@@ -54,7 +54,8 @@ def lone_settings(text: str) -> list[tuple[str, ...]]:
 TEXTS = [page.read_text() for page in PAGES]
 COMMANDS = sorted({command for text in TEXTS for command in commands(text)})
 # A page's settings are those of an export, unless it is about something else.
-ABOUT = {'glue.md': 'gin/runs/pooler_ablation.gin'}
+ABOUT = {'glue.md': 'gin/runs/pooler_ablation.gin',
+         'glue_submission.md': 'gin/runs/glue_submission.gin'}
 SETTINGS = sorted({
     (ABOUT.get(page.name, 'gin/runs/export.gin'), *settings)
     for page, text in zip(PAGES, TEXTS)

@@ -1,4 +1,4 @@
-"""Several processes on one out_dir: the first keeps the record, others join, any of them may die."""
+"""Several processes on one out_dir: the first keeps the record, others join, any may die."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlp_export.errors import RequestError
+from nlp_export.glue.cells import Cell
 from nlp_export.glue.fine_tuning import recipe as recipes
 from nlp_export.glue.fine_tuning.recipe import Recipe
 
@@ -71,6 +72,7 @@ def read_arms(arms: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> tuple[Na
 
 
 def _read(name: str, values: dict[str, Any], recipe: Recipe) -> NamedArm:
+  Cell('any', name, 'any', 0)  # Refuses what cannot name a directory.
   built = values.pop(_BUILT, EXPORT)
   if built not in (EXPORT, BASELINE):
     raise RequestError(f"Arm {name!r} is built {built!r}. Write 'built': 'export' (the default) or "

@@ -109,8 +109,9 @@ def _outcome(
 ) -> Outcome:
   lines = list(matrix.lines())
   if analysis is not None:
-    told = [*analysis.verdicts, *analysis.equivalence]
-    lines += dict.fromkeys(part.sentence for part in told)  # A verdict may be one of the tests'.
+    told = [verdict.sentence for verdict in analysis.verdicts]
+    told += [test.sentence for test in analysis.equivalence]
+    lines += dict.fromkeys(told)  # A verdict may be one of the tests'.
   differing = [label for label, found in agreements.items() if not found.passed]
   lines += comparing.summary(agreements)
   lines += [*prepared.remarks, f'report: {paths[0]}']

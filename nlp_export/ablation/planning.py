@@ -124,7 +124,8 @@ def plan(
   Raises:
     RequestError: an arm, an export or a task's data is not to be had.
   """
-  arms, remarks = study.named_arms, ()
+  arms = study.named_arms
+  remarks: tuple[str, ...] = ()
   if given is not None and given.request is None:
     rest = sources.without_baselines(arms)
     if len(rest) < len(arms):
@@ -141,12 +142,18 @@ def plan(
 
   return Plan(
       lines=lines(prepared), inputs=prepared.inputs(), execute=execute,
-      outputs=[*OUTPUTS, *(path for source in prepared.distinct_sources for path in source.outputs)],
+      outputs=[*OUTPUTS, *(path for made in prepared.distinct_sources for path in made.outputs)],
       preview=lambda out_dir: preview(prepared, out_dir), shared=True)
 
 
 def lines(prepared: Prepared) -> list[str]:
   """The plan for a human."""
+  return [*work_lines(prepared), 'write report.html, report.md, glue/results.json',
+          *prepared.remarks]
+
+
+def work_lines(prepared: Prepared) -> list[str]:
+  """The part of the plan that ends with the last fine-tuning."""
   study = prepared.study
   found = [line for source in prepared.distinct_sources for line in source.lines]
   if prepared.compares_before and len(prepared.arms) > 1:
@@ -158,7 +165,7 @@ def lines(prepared: Prepared) -> list[str]:
                  f'{recipe_line(arm)}')
   found.append(f'on {", ".join(study.tasks)} with {_seeds(study.seeds)}: '
                f'{count} fine-tuning{"" if count == 1 else "s"}')
-  return [*found, 'write report.html, report.md, glue/results.json', *prepared.remarks]
+  return found
 
 
 def recipe_line(arm: NamedArm) -> str:

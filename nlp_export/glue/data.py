@@ -37,15 +37,21 @@ class GlueDirectory:
 
   def inputs(self, task: Task, splits: Sequence[str]) -> tuple[str, ...]:
     """The files of these splits, for a plan; RequestError if one is missing."""
-    paths = [files.join(self.path, task.directory, task.split(name).file) for name in splits]
-    missing = [path for path in paths if not files.exists(path)]
+    missing = self.missing(task, splits)
     if missing:
-      names = [f'{task.directory}/{files.basename(path)}' for path in missing]
       raise RequestError(
-          f'GLUE_DIR={self.path} has no {", no ".join(names)} ({self._found(task)}). Task '
+          f'GLUE_DIR={self.path} has no {", no ".join(missing)} ({self._found(task)}). Task '
           f'{task.name} needs it: unpack its official download there, give another GLUE_DIR, '
           f'or leave {task.name!r} out of TASKS.')
-    return tuple(paths)
+    return tuple(self._path(task, name) for name in splits)
+
+  def missing(self, task: Task, splits: Sequence[str]) -> list[str]:
+    """What of it is not there, as 'RTE/test.tsv'."""
+    return [f'{task.directory}/{task.split(name).file}' for name in splits
+            if not files.exists(self._path(task, name))]
+
+  def _path(self, task: Task, split: str) -> str:
+    return files.join(self.path, task.directory, task.split(split).file)
 
   def load(self, task: Task, split: str) -> Examples:
     """Reads one split."""
@@ -80,6 +86,12 @@ class TfdsDirectory:
       task.split(name)
     return (prepared_tfds.find(task, self.path),)
 
+  def missing(self, task: Task, splits: Sequence[str]) -> list[str]:
+    """What of it is not there, as 'glue/rte'; all splits of a task are prepared at once."""
+    from nlp_export.glue import prepared_tfds
+
+    return [] if prepared_tfds.is_there(task, self.path) else [f'glue/{task.name}']
+
   def load(self, task: Task, split: str) -> Examples:
     """Reads one split. Imports TensorFlow."""
     from nlp_export.glue import prepared_tfds
@@ -96,6 +108,10 @@ class Builtin:
     for name in splits:
       task.split(name)
     return ()
+
+  def missing(self, task: Task, splits: Sequence[str]) -> list[str]:
+    """Nothing ever is."""
+    return []
 
   def load(self, task: Task, split: str) -> Examples:
     """Makes one split."""

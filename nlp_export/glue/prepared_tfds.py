@@ -32,14 +32,24 @@ def find(task: Task, data_dir: str) -> str:
     RequestError: there is none.
   """
   place = files.join(data_dir, 'glue', task.name)
-  versions = files.list_dir(place) if files.is_dir(place) else []
-  prepared = [name for name in versions if files.exists(files.join(place, name, _METADATA))]
+  prepared = _versions(task, data_dir)
   if not prepared:
     raise RequestError(
         f'TFDS_DATA_DIR={data_dir} has no prepared glue/{task.name} (looked for '
         f'{place}/<version>/{_METADATA}). Prepare it once, with a network: '
         f'tfds build glue/{task.name} --data_dir {data_dir}')
   return files.join(place, max(prepared, key=_version))
+
+
+def is_there(task: Task, data_dir: str) -> bool:
+  """Whether `find` finds it."""
+  return bool(_versions(task, data_dir))
+
+
+def _versions(task: Task, data_dir: str) -> list[str]:
+  place = files.join(data_dir, 'glue', task.name)
+  versions = files.list_dir(place) if files.is_dir(place) else []
+  return [name for name in versions if files.exists(files.join(place, name, _METADATA))]
 
 
 def _version(name: str) -> tuple[int, ...]:

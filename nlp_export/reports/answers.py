@@ -98,10 +98,11 @@ def alerts(report: Report) -> list[str]:
   found = []
   for check in report.agreement:
     if not check['passed']:
+      hint = str(check.get('suggestion') or '')
       found.append(
           f'Before training, the arms differ with pooler {check["pooler"]}: the first quantity '
           f'that differs is {run_tables.first_difference(check)}. They are not the same encoder, '
-          'so differences after training say nothing of the export.')
+          'so differences after training say nothing of the export.' + (f' {hint}' if hint else ''))
   return found
 
 

@@ -20,8 +20,8 @@ class Report:
     cells: every finished cell, failed ones too.
     analysis: of these cells; None where there are no dev predictions to analyse.
     agreement: the check before training, one dict for each pooler: {pooler, passed, tolerance,
-      rows: [{name, difference, tolerance, passed}], first_difference}. A difference that is not
-      finite may be None.
+      rows: [{name, difference, tolerance, passed}], first_difference}, and if known `suggestion`
+      and `notes`. A difference that is not finite may be None.
     config_text: the complete config.gin.
     operative_config_text: what was used of it, defaults included.
     changed_from_defaults: [{name, value, default}].

@@ -38,9 +38,10 @@ def agreement(check: Mapping[str, Any]) -> Table:
   """One pooler's check before training, quantity by quantity."""
   return make(
       f'Pooler {check["pooler"]}: largest difference between the arms before training',
-      ('quantity', 'difference', 'tolerance', 'agrees'),
+      ('quantity', 'difference', 'tolerance', 'agrees', 'detail'),
       [(str(row['name']), words.small(row['difference']), words.small(row['tolerance']),
-        'yes' if row['passed'] else 'NO') for row in check['rows']], (0, 3))
+        'yes' if row['passed'] else 'NO', str(row.get('detail') or '')) for row in check['rows']],
+      (0, 3, 4))
 
 
 def agreement_summary(checks: Sequence[Mapping[str, Any]]) -> Table:

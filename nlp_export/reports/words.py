@@ -45,7 +45,7 @@ def probability(p: float | None) -> str:
 def small(value: float | None) -> str:
   """A difference before training: 2.4e-07; 0 is exact."""
   if value is None or not math.isfinite(value):
-    return 'not a number'
+    return 'not finite'
   return '0' if value == 0 else f'{value:.1e}'
 
 

@@ -216,14 +216,16 @@ def test_published_bands_stand_beside_comparable_scores_only(parsed, report):
 
 
 def test_arms_that_differ_before_training_are_the_first_thing_said(report):
-  checks = [made_up.agreement('keep'), made_up.agreement('random', passed=False)]
+  checks = [made_up.agreement('keep'), made_up.agreement('random', passed=False) | {
+      'suggestion': 'Another pooler was drawn.', 'notes': ['Two texts were cut.']}]
   found = Page(page.render(dataclasses.replace(report, agreement=checks)))
   assert problems(found) == []
   assert 'the first quantity that differs is pooled_output.' in found.text
   assert found.text.index('Attention.') < found.text.index('Not decided')
+  assert found.text.count('Another pooler was drawn.') == 2 and 'Two texts were cut.' in found.text
   table = table_like(found, 'Pooler random: ')
   assert column(table, 'agrees')['pooled_output'] == 'NO'
-  assert column(table, 'difference')['logits'] == 'not a number'
+  assert column(table, 'difference')['logits'] == 'not finite'
   assert 'Attention.' not in Page(page.render(report)).text
 
 
@@ -292,7 +294,7 @@ def test_a_line_with_a_gap_and_long_names_are_drawn():
   html = page.render(made_up.report(made))
   assert not problems(Page(html))
   assert html.count('<polyline') == 2 * 2 + 2  # Two pieces a seed, and one of a single point.
-  assert f'{name[:33]}…' in html and name in html
+  assert f'{name[:19]}…{name[-14:]}' in html and name in html
 
 
 def test_drawings_are_xml_so_that_they_can_stand_alone(html):

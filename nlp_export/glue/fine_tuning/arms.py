@@ -158,8 +158,9 @@ class BaselineArm:
   pooler: PoolerStart | None
 
   def key(self) -> str:
-    """The checkpoint and the encoder."""
-    return f'baseline {self.checkpoint.path} {self.encoder!r} {self.tokenizer.description()}'
+    """All but the pooler: it is the one thing that `put_into` changes."""
+    return ' '.join(('baseline', self.checkpoint.path, repr(self.encoder), repr(self.tokenizer),
+                     repr(sorted(self.item_names.items()))))
 
   def content_hashes(self) -> dict[str, str]:
     """'checkpoint' and 'tokenizer'."""

@@ -36,14 +36,11 @@ class Classifier:
     Raises:
       RequestError: the recipe reads pooled_output and the encoder has none.
     """
-    if POOLED in recipe.pooling_parts and not encoder.has_pooled_output:
-      raise RequestError(
-          f'The recipe\'s pooling is {recipe.pooling!r}, but the encoder has no pooled_output. '
-          'Use --set POOLING=cls or mean')
     self.encoder = encoder
     self.outputs = outputs
     self.is_regression = is_regression
     self._recipe = recipe
+    self._check()
     width = encoder.width * len(recipe.pooling_parts)
     self.head = {
         HEAD_KERNEL: tf.Variable(tf.zeros([width, outputs]), name=HEAD_KERNEL),
@@ -51,8 +48,19 @@ class Classifier:
     }
     self.head_dropout = DropoutState()
 
+  def _check(self) -> None:
+    if POOLED in self._recipe.pooling_parts and not self.encoder.has_pooled_output:
+      raise RequestError(
+          f'The recipe\'s pooling is {self._recipe.pooling!r}, but the encoder has no '
+          'pooled_output. Use --set POOLING=cls or mean')
+
   def reset(self, init_seed: int, pooler_seed: int | None = None) -> None:
-    """Encoder, head and dropout as a training with these seeds starts; the arm plays no part."""
+    """Encoder, head and dropout as a training with these seeds starts; the arm plays no part.
+
+    Raises:
+      RequestError: as when it was made; the encoder may have another pooler since.
+    """
+    self._check()
     recipe = self._recipe
     self.encoder.reset(pooler_seed)
     if recipe.reinit_top_layers:

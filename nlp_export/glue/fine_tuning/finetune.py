@@ -72,6 +72,7 @@ class FineTuning:
         self._encoder, self._trainers, self._texts = None, {}, {}  # Room for the next one.
         self._encoder, self._key = arm.load(), key
       else:
+        self._arm = None  # Should it fail, the encoder is no arm's.
         arm.put_into(self._encoder)
       self._arm = arm
     return self._encoder
@@ -123,7 +124,7 @@ class FineTuning:
         progress.history)
     count, tokens, padding = training.totals(progress.step)
     seconds = max(progress.seconds, 1e-9)
-    notes = [*self._encoder_notes(), *runtime.notes(),
+    notes = [*self._encoder_notes(), *runtime.notes(recipe.precision),
              *(note for split in examples.values() for note in split.notes)]
     if recipe.checkpoint == BEST and not recipe.held_out_share:
       notes.append(CHOSEN_ON_DEV)

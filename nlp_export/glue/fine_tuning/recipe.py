@@ -41,8 +41,8 @@ class Recipe:
     head_dropout: of the pooled vector, in training.
     head_stddev: of the head's initial kernel, truncated normal; its bias starts at 0.
     trainable_layers: only the last n Transformer layers, pooler and head are trained; None for all.
-    reinit_top_layers: the last n Transformer layers start anew, and so does a trained pooler that
-      the head reads (Zhang et al. 2021).
+    reinit_top_layers: the last n Transformer layers start anew, with kernels as the head's (Zhang
+      et al. 2021). The pooler starts as its strategy says: theirs is `poolers.random`.
     evaluations_per_epoch: dev evaluations in each epoch, the last one at its end.
     checkpoint: 'last', or 'best' on dev by the main metric. Reporting dev then is biased, unless
       `held_out_share` is set.

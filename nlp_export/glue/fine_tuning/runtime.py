@@ -8,13 +8,16 @@ benchmarks/README.md.
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from nlp_export.glue.fine_tuning.recipe import MIXED_BFLOAT16
+from nlp_export.glue.fine_tuning.recipe import FLOAT32, MIXED_BFLOAT16
 
 NOT_DETERMINISTIC = 'not reproducible to the last digit: several inter-op threads'
+NO_BFLOAT16 = 'mixed_bfloat16 had no effect: this processor computes in float32'
 
 # Grappler's rewriting of a finished graph: a Keras policy has no effect on a loaded one.
 _BFLOAT16 = 'auto_mixed_precision_onednn_bfloat16'
@@ -26,10 +29,29 @@ def make_deterministic() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def notes() -> tuple[str, ...]:
-  """What stands in the way of equal bits, for the reader of results."""
-  return () if tf.config.threading.get_inter_op_parallelism_threads() == 1 else (
-      NOT_DETERMINISTIC,)
+def notes(precision_name: str = FLOAT32) -> tuple[str, ...]:
+  """What stands in the way of equal bits or of the precision, for the reader of results."""
+  found = []
+  # 0 leaves it to the environment.
+  threads = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get(
+      'TF_NUM_INTEROP_THREADS', 0)
+  if str(threads) != '1':
+    found.append(NOT_DETERMINISTIC)
+  if precision_name == MIXED_BFLOAT16 and not has_bfloat16():
+    found.append(NO_BFLOAT16)
+  return tuple(found)
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+  """Whether 'mixed_bfloat16' changes anything here: TensorFlow rewrites for some CPUs only."""
+  @tf.function(input_signature=[tf.TensorSpec([None, 8])] * 2, autograph=False)
+  def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(a, b)
+
+  with precision(MIXED_BFLOAT16):  # bfloat16 has 8 bits: 1.001 is 1 there.
+    found = product(tf.fill([8, 8], 1.001), tf.ones([8, 8]))
+  return bool(abs(float(found[0, 0]) - 8.008) > 1e-3)
 
 
 @contextlib.contextmanager

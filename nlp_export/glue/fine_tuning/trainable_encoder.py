@@ -101,8 +101,13 @@ class TrainableEncoder:
     return self._initial[name]
 
   def take_pooler_weights(self) -> None:
-    """Lets trainings start from the weights that `pooler` gives without another seed."""
-    self._initial |= self._pooler_weights(None)
+    """Lets trainings start from the weights that `pooler` gives without another seed.
+
+    Without any the encoder counts as one without `pooled_output`, as its export is.
+    """
+    weights = self._pooler_weights(None)
+    self.has_pooled_output = bool(weights)  # The network computes one all the same.
+    self._initial |= weights
 
   def reset(self, pooler_seed: int | None = None) -> None:
     """Puts every variable back to its start.
@@ -165,7 +170,7 @@ class TrainableEncoder:
     """Starts the last `count` layers anew, after `reset` (Zhang et al. 2021)."""
     for index, name in enumerate(self.last_layers(count)):
       variable = self.variables[name]
-      part = name.rpartition('/')[2]
+      part = name.rpartition('/')[2].partition('#')[0]
       if part == 'kernel':
         # Each its own draw: the seeds of neighbours are far apart.
         variable.assign(truncated_normal(variable.shape, stddev, seed * 10_007 + index))

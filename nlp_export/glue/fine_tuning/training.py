@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import math
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from nlp_export import files
 from nlp_export.errors import RequestError
@@ -32,6 +36,10 @@ SAVE_EVERY_SECONDS = 120.0
 _POINTS = 100  # Of the learning curve.
 _PROGRESS = 'progress.json'
 _SCHEMA_VERSION = 1
+
+# What TensorFlow and NumPy raise for files that are not what they should be.
+_DAMAGED = (RequestError, tf.errors.OpError, AssertionError, OSError, EOFError, ValueError,
+            TypeError, LookupError, zipfile.BadZipFile, zlib.error)
 
 Evaluate = Callable[[], Mapping[str, float]]
 
@@ -175,7 +183,6 @@ class Training:
 
   def _save(self, progress: Progress) -> None:
     self._work.check()
-    before = (progress.state, progress.best_file)
     progress.state = f'state_{progress.step}'
     self._state.write(self._path(progress.state))
     if self._best and not progress.best_file:
@@ -184,23 +191,36 @@ class Training:
       np.savez(data, *self._best)
       files.write_bytes(self._path(progress.best_file), data.getvalue())
     self._work.check()
-    files.write_json(self._path(_PROGRESS),
-                     {'schema_version': _SCHEMA_VERSION, **dataclasses.asdict(progress)})
-    for name in self._work_files():
-      if any(old and name.startswith(old) for old in before) and not name.startswith(
-          tuple(part for part in (progress.state, progress.best_file) if part)):
+    # A correlation of constant predictions is NaN, a norm may be infinite: Python's own reader of
+    # JSON, the only one here, gives them back.
+    files.write_text(self._path(_PROGRESS), json.dumps(
+        {'schema_version': _SCHEMA_VERSION, **dataclasses.asdict(progress)}))
+    kept = {progress.state, progress.best_file.removesuffix('.npz')}
+    for name in self._work_files():  # Also what a killed process had not named yet.
+      if (name.startswith(('state_', 'best_')) and name.partition('.')[0] not in kept
+          and not files.is_dir(self._path(name))):
         files.remove(self._path(name), missing_ok=True)
 
   def _resume(self) -> Progress:
     if _PROGRESS not in self._work_files():
       return Progress()
     stored = files.read_json(self._path(_PROGRESS))
-    if stored.pop('schema_version', None) != _SCHEMA_VERSION:
+    if not isinstance(stored, dict) or stored.pop('schema_version', None) != _SCHEMA_VERSION:
       raise RequestError(
           f'{self._work.directory} holds a training that another version of nlp_export began. '
           'Finish it with that version, or remove the directory to begin it anew')
-    progress = Progress(**stored)
-    self._state.restore(self._path(progress.state)).assert_consumed()
+    try:
+      return self._restored(Progress(**stored))
+    except _DAMAGED as error:
+      raise RequestError(
+          f'{self._work.directory} holds a training to go on with, but what {_PROGRESS} names is '
+          f'damaged or missing ({type(error).__name__}: {str(error).partition(chr(10))[0]}). It is '
+          'written whole, so the disk, a power cut or another program has changed it. Remove the '
+          'directory to begin the training anew') from error
+
+  def _restored(self, progress: Progress) -> Progress:
+    # The counterpart of `write`; `restore` would look for a counter that only `save` keeps.
+    self._state.read(self._path(progress.state)).assert_consumed()
     if progress.best_file:
       with np.load(io.BytesIO(files.read_bytes(self._path(progress.best_file))),
                    allow_pickle=False) as arrays:

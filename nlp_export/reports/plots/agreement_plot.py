@@ -59,8 +59,10 @@ def _panel(check: Mapping[str, Any], scale: svg.Scale, table_id: str) -> Panel:
   told = (f'{count} quantities agree to {words.small(check["tolerance"])}.' if check['passed'] else
           f'{len(failed)} of {count} quantities differ; the first is '
           f'{run_tables.first_difference(check)}.')
+  said = [str(check.get('suggestion') or ''), *map(str, check.get('notes') or ())]
+  note = ' '.join([told, *(text for text in said if text)])
   return Panel(
       f'{check["pooler"]} · {"agree" if check["passed"] else "differ"}',
       (svg.drawing(body, _BOTTOM + 36, f'Pooler {check["pooler"]}, differences before training on '
                    f'a logarithmic scale. {told}', table_id),),
-      run_tables.agreement(check), table_id, told)
+      run_tables.agreement(check), table_id, note)

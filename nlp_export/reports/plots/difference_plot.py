@@ -64,7 +64,7 @@ def scale_for(rows: Sequence[Row], margin: float) -> svg.Scale:
 
 def draw(
     rows: Sequence[Row], scale: svg.Scale, margin: float, name: str, table_id: str,
-    sides: tuple[str, str] = ('', ''),
+    sides: tuple[str, str] = ('', ''), stacked: bool | None = None,
 ) -> svg.Drawing:
   """The rows over a zero line and the margin's band.
 
@@ -75,8 +75,10 @@ def draw(
     name: what is read aloud before the rows.
     table_id: of the table with the same numbers.
     sides: what lies left and right of zero.
+    stacked: whether numbers stand below the names; by default where they do not fit beside them.
   """
-  stacked = svg.two_lines((row.name, row.told) for row in rows)
+  if stacked is None:
+    stacked = svg.two_lines((row.name, row.told) for row in rows)
   step = _ROW + svg.SECOND_LINE * stacked
   bottom = _TOP + step * len(rows)
   zero = scale(0.0)
@@ -135,6 +137,7 @@ def pairs(analysis: Analysis, prefix: str) -> list[Panel]:
       families.setdefault((c.kind, c.within, c.first, c.second), []).append(c)
   rows = {key: [row_of(c) for c in found] for key, found in families.items()}
   scale = scale_for([row for part in rows.values() for row in part], analysis.settings.margin)
+  stacked = svg.two_lines((row.name, row.told) for part in rows.values() for row in part)
   several = len({key[:2] for key in families}) > 1
   panels = []
   for place, ((kind, within, first, second), found) in enumerate(families.items()):
@@ -144,7 +147,7 @@ def pairs(analysis: Analysis, prefix: str) -> list[Panel]:
         heading,
         (draw(rows[kind, within, first, second], scale, analysis.settings.margin,
               f'{heading}, paired differences in points', table_id,
-              (f'{second} better', f'{first} better')),),
+              (f'{second} better', f'{first} better'), stacked),),
         tables.comparisons(f'{heading}: paired differences, in points', found), table_id))
   return panels
 

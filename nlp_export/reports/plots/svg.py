@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 _LEFT, _RIGHT = 2.0, 98.0
 _THINNEST = 0.5
 _LONGEST_LABEL = 34
+_ENDING = 14
 SECOND_LINE = 15  # px.
 
 
@@ -98,8 +99,10 @@ def plain(value: float) -> str:
 
 
 def label(text: str) -> str:
-  """A name, cut to what fits a phone; the table has all of it."""
-  return text if len(text) <= _LONGEST_LABEL else text[:_LONGEST_LABEL - 1] + '…'
+  """A name, without its middle where it does not fit a phone; the table has all of it."""
+  if len(text) <= _LONGEST_LABEL:
+    return text
+  return f'{text[:_LONGEST_LABEL - _ENDING - 1]}…{text[-_ENDING:]}'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""How do fine-tuned exports become a submission to the GLUE server? `planning.plan` answers."""
