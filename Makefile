@@ -1,6 +1,6 @@
 # The whole set-up and the daily commands. Needs make and one of Python 3.11 to 3.13.
 #
-#   make run         export real weights, verify them, embed a few sentences (out/quickstart)
+#   make run         export real weights, verify and fine-tune them: out/quickstart/report.html
 #   make test        the tests
 #   make test-extra  the tests that need PyTorch, or a browser (Debian: chromium chromium-driver)
 #   make lint        ruff and mypy

@@ -159,13 +159,19 @@ def make_dirs(path: str) -> None:
 
 
 def write_bytes(path: str, data: bytes) -> None:
-  """Writes a whole file, with its parent directories; its readers see the old or the new one."""
+  """Writes a whole file, with its parent directories; its readers see the old or the new one.
+
+  After a power cut too: some file systems (ext4, XFS) store the name before the bytes if not told.
+  """
   with explain_failures('write', path):
     make_dirs(dirname(path))
     temporary = _beside(path)
     try:
       with _open(temporary, 'wb') as f:
         f.write(data)
+        if not is_remote(path):
+          f.flush()
+          os.fsync(f.fileno())
       rename(temporary, path, overwrite=True)
     except BaseException:  # Ctrl-C too: nothing half-written stays.
       remove(temporary, missing_ok=True)

@@ -53,6 +53,24 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside_it(place):
   assert files.list_dir(place) == ['f']
 
 
+def test_a_file_has_its_name_only_when_the_disk_has_its_bytes(tmp_path, monkeypatch):
+  """Else a power cut may leave it empty."""
+  done, sync, rename = [], os.fsync, os.replace
+
+  def fsync(descriptor):
+    done.append(('bytes', os.fstat(descriptor).st_size))
+    sync(descriptor)
+
+  def replace(source, destination):
+    done.append(('name', os.path.basename(destination)))
+    rename(source, destination)
+
+  monkeypatch.setattr(os, 'fsync', fsync)
+  monkeypatch.setattr(os, 'replace', replace)
+  files.write_bytes(str(tmp_path / 'f'), b'abc')
+  assert done == [('bytes', 3), ('name', 'f')]
+
+
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
   path = str(tmp_path / 'f')
   files.write_text(path, 'old')

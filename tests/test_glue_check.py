@@ -6,13 +6,17 @@ What they find before and after training, statuses, last lines, and what lies in
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from nlp_export import reports
-from tests import tiny
+from tests import run_lab, tiny
 from tests.glue import official_layout
 from tests.in_process import run_main, settings
 
@@ -171,3 +175,37 @@ def test_an_ablation_goes_from_a_checkpoint_to_a_report(tiny_uncased, glue, tmp_
   assert 'cells: 4 in all: 2 done, 2 to do' in again.stdout.splitlines()
   new = results(out).cells
   assert [cell.metrics for cell in new] == [cell.metrics for cell in found.cells]
+
+
+@pytest.mark.extra
+def test_two_processes_share_a_check_and_the_killed_ones_cells_are_made_again(
+    checked, tiny_uncased, given, tmp_path):
+  out = tmp_path / 'out'
+  command = run_lab.command('gin/runs/glue_check.gin', *settings(
+      **tiny_uncased, **{**given, 'SEEDS': '(0, 1, 2, 3)'}), '--out_dir', str(out))
+
+  def start() -> subprocess.Popen:
+    return subprocess.Popen(command, cwd=run_lab.REPO, env=run_lab.environment(), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+  def stored() -> list[Path]:
+    return list((out / 'glue').glob('cells/*/*/*/seed_*.json'))
+
+  first = start()
+  while not (out / 'run.json').exists():
+    time.sleep(0.05)
+  second = start()
+  while not stored():
+    assert first.poll() is None and second.poll() is None
+    time.sleep(0.05)
+  first.send_signal(signal.SIGKILL)
+  first.communicate()
+  screen, _ = second.communicate(timeout=300)
+  assert second.returncode == 0, screen
+  assert 'glue_check joins the run' in screen
+  cells = {(cell.arm, cell.seed): cell for cell in results(out).cells}
+  assert len(cells) == len(stored()) == 8
+  assert json.loads((out / 'run.json').read_text())['status'] == 'done'
+  for cell in results(checked[0]).cells:  # As one process made them that nobody killed.
+    assert cells[cell.arm, cell.seed].metrics == cell.metrics
+  assert not os.path.exists(out / 'glue/claims')

@@ -88,12 +88,12 @@ def create(path: str, owner: Owner) -> int | None:
   directory = os.path.dirname(path)
   data = json.dumps({'schema_version': 1, **dataclasses.asdict(owner)}).encode()
   for _ in range(_ATTEMPTS):
-    os.makedirs(directory, exist_ok=True)
     temporary = os.path.join(directory, f'.partial-{owner.token}')
     try:
+      os.makedirs(directory, exist_ok=True)
       descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     except FileNotFoundError:
-      continue  # Somebody finished the cell and removed the directory.
+      continue  # Somebody finished a cell, or the matrix, and removed empty directories.
     made: bool | None = False
     try:
       os.write(descriptor, data)

@@ -11,6 +11,9 @@ Dead is: on the same machine, the process with that number and start time is gon
 certain. From another machine: the claim's time of change, the heartbeat, stood still for
 `stale_seconds`. It is compared with itself alone and the seconds are the observer's, so that clocks
 may differ. One that was only asleep finds its claim lost and drops what it did.
+
+A machine that was started again counts as another one. Host names and machine ids are copied with
+images; two living machines that took each other for dead would take each other's cells for ever.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from nlp_export.glue.cells import (
 from nlp_export.glue.claims import Claim, ClaimLost, Claims
 from nlp_export.glue.grid import check_places
 from nlp_export.glue.progress import Estimate, Progress, about, duration
-from nlp_export.glue.work import Work, check_work, has_work, open_work, remove_empty
+from nlp_export.glue.work import Work, check_work, discard_work, has_work, open_work, remove_empty
 from nlp_export.running import interrupts
 
 POLL_SECONDS = 2.0
@@ -227,24 +227,26 @@ class _Matrix:
           time.sleep(self._poll_seconds)
         waiting = not moved
       self._tidy()
-    for emptied in (cell_files.WORK_DIR, cell_files.CLAIMS_DIR):
-      remove_empty(files.join(self._out_dir, emptied))
+    remove_empty(self._out_dir)
     return MatrixOutcome(tuple(self._finished[cell.name].result for cell in self._cells),
                          tuple(self._ran))
 
   def _tidy(self) -> None:
     """Finished cells of which a killed process could not remove claims or work any more."""
     for cell in self._cells:
-      if cell.name in self._finished and (
-          files.exists(cell_files.work_path(self._out_dir, cell))
-          or (self._claims is not None and self._claims.exist(cell.name))):
+      stored = self._finished.get(cell.name)
+      begun = files.exists(cell_files.work_path(self._out_dir, cell))
+      if stored is None or (begun and stored.result.status == FAILED):
+        continue  # After a failure: the work of another process's next try.
+      if begun or (self._claims is not None and self._claims.exist(cell.name)):
         claim = self._claims.acquire(cell.name) if self._claims else None
         if claim is not None or self._alone:
           self._remove_traces(cell, claim)
 
   def _remove_traces(self, cell: Cell, claim: Claim | None) -> None:
-    files.remove_tree(cell_files.work_path(self._out_dir, cell))
+    discard_work(self._out_dir, cell)
     files.remove_stale_staging(cell_files.cell_path(self._out_dir, cell))
+    files.remove_stale_staging(files.join(self._out_dir, cell_files.predictions_file(cell)))
     if claim is not None:
       claim.finish()
 
@@ -287,12 +289,12 @@ class _Matrix:
       self._before_stored(cell, result)
     if claim is not None:
       claim.check()
+    if result.status == FAILED:  # Its work may be the cause: before the next try can begin.
+      discard_work(self._out_dir, cell)
     cell_files.write(self._out_dir, cell, stored)
     self._ran.append(cell.name)
     self._note_finished(cell, stored)
-    if result.status == FAILED:
-      files.remove_tree(cell_files.work_path(self._out_dir, cell))  # It may be the cause.
-    else:
+    if result.status != FAILED:
       self._remove_traces(cell, claim)
     self._report(cell, stored, progress)
 

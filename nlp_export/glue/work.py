@@ -1,9 +1,17 @@
-"""What has an unfinished cell to go on from, and what may its function use?"""
+"""What has an unfinished cell to go on from, and what may its function use?
+
+    out_dir/glue/work/<task>/<pooler>/<arm>/seed_<n>/description.json   of the cell
+    out_dir/glue/work/<task>/<pooler>/<arm>/seed_<n>/files/             `Work.directory`
+
+The description is made last and removed first: where there is none, nobody goes on from the files.
+The directory of a cell is touched by who has the claim alone, even while it is empty.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 from nlp_export import files
 from nlp_export.errors import RequestError
@@ -15,6 +23,8 @@ from nlp_export.running import interrupts
 
 _DESCRIPTION = 'description.json'
 _FILES = 'files'
+_CELL_DEPTH = 4  # Of <task>/<pooler>/<arm>/seed_<n>.
+_ATTEMPTS = 20
 
 
 class Work:
@@ -74,11 +84,32 @@ def open_work(
   """
   check_work(out_dir, cell)
   place = cell_files.work_path(out_dir, cell)
-  if not files.exists(files.join(place, _DESCRIPTION)):
-    files.write_json(files.join(place, _DESCRIPTION), cell.description)
-  directory = files.join(place, _FILES)
-  files.make_dirs(directory)
+  description, directory = files.join(place, _DESCRIPTION), files.join(place, _FILES)
+  described = files.exists(description)
+  if not described:
+    files.remove_tree(place)  # What a process that was killed in `discard_work` has left.
+  _make_dirs(directory)
+  if not described:
+    files.write_json(description, cell.description)
   return Work(directory, bool(files.list_dir(directory)), out_dir, claim, progress)
+
+
+def _make_dirs(directory: str) -> None:
+  """Makes it although another process, at its end, may remove the empty parents meanwhile."""
+  for attempt in range(_ATTEMPTS):
+    try:
+      files.make_dirs(directory)
+      return
+    except RequestError as error:
+      if attempt == _ATTEMPTS - 1 or not isinstance(error.__cause__, FileNotFoundError):
+        raise
+
+
+def discard_work(out_dir: str, cell: Cell) -> None:
+  """Removes a cell's work directory; what a kill leaves of it is never gone on from."""
+  place = cell_files.work_path(out_dir, cell)
+  files.remove(files.join(place, _DESCRIPTION), missing_ok=True)
+  files.remove_tree(place)
 
 
 def check_work(out_dir: str, cell: Cell) -> None:
@@ -98,19 +129,29 @@ def check_work(out_dir: str, cell: Cell) -> None:
 
 def has_work(out_dir: str, cell: Cell) -> bool:
   """Whether there is something to go on from."""
-  place = files.join(cell_files.work_path(out_dir, cell), _FILES)
+  place = cell_files.work_path(out_dir, cell)
+  directory = files.join(place, _FILES)
+  if not (files.exists(files.join(place, _DESCRIPTION)) and files.exists(directory)):
+    return False
   try:
-    return files.exists(place) and bool(files.list_dir(place))
+    return bool(files.list_dir(directory))
   except RequestError:
-    if files.exists(place):
+    if files.exists(directory):
       raise
     return False
 
 
-def remove_empty(root: str) -> None:
-  """Removes a tree of directories as far as they are empty. A file stays, with its parents."""
-  if files.is_remote(root):
+def remove_empty(out_dir: str) -> None:
+  """Removes the directories of work and claims as far as they are empty.
+
+  Not those of a cell's work: another process may just have made them. To that of a cell's claims
+  this may happen, see `claim_files.create`.
+  """
+  if files.is_remote(out_dir):
     return
-  for directory, _, _ in os.walk(root, topdown=False):
-    with contextlib.suppress(OSError):  # Not empty: another process is at work in there.
-      os.rmdir(directory)
+  for root, depth in ((files.join(out_dir, cell_files.WORK_DIR), _CELL_DEPTH - 1),
+                      (files.join(out_dir, cell_files.CLAIMS_DIR), _CELL_DEPTH)):
+    for directory, _, _ in os.walk(root, topdown=False):
+      if len(Path(directory).relative_to(root).parts) <= depth:
+        with contextlib.suppress(OSError):  # Not empty: another process is at work in there.
+          os.rmdir(directory)

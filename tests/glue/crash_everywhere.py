@@ -17,9 +17,11 @@ import signal
 import sys
 from pathlib import Path
 
+from nlp_export import files
 from nlp_export.glue import cell_files
 from nlp_export.glue.cells import FAILED
 from nlp_export.glue.matrix import run_matrix
+from nlp_export.glue.work import has_work
 from tests.glue import matrix_lab
 
 CHANGES = ('link', 'replace', 'remove', 'rmdir', 'unlink', 'mkdir', 'write', 'utime')
@@ -53,6 +55,7 @@ def run(directory: Path, failing: bool) -> None:
     with (directory / 'log').open('a') as f:
       f.write(f'{cell.name}\n')
     if cell is CELLS[0] and failing:
+      files.write_text(files.join(work.directory, 'cause'), 'x')
       raise ValueError('first attempt')
     return good(cell, work)
 
@@ -77,13 +80,17 @@ def problems(directory: Path, moment: str) -> list[str]:
   """What is wrong after the kill, and after the same command has gone on."""
   out, found = str(directory / 'out'), []
   try:
-    whole = {r.name for r in cell_files.collect(out) if r.status != FAILED}
+    status = {r.name: r.status for r in cell_files.collect(out)}
   except Exception as error:
     return [f'{moment}: after the kill: {error}']
+  whole = {name for name in status if status[name] != FAILED}
+  cause = Path(cell_files.work_path(out, CELLS[0]), 'files', 'cause')
+  if status.get(CELLS[0].name) == FAILED and has_work(out, CELLS[0]) and cause.exists():
+    found.append(f'{moment}: the work of a failed cell is gone on from')
   before = (directory / 'log').read_text().split() if (directory / 'log').exists() else []
-  status = in_child(lambda: run(directory, failing=False))
-  if status:
-    return [f'{moment}: going on ended with {status}']
+  code = in_child(lambda: run(directory, failing=False))
+  if code:
+    return [f'{moment}: going on ended with {code}']
   ran = (directory / 'log').read_text().split()[len(before):]
   found += [f'{moment}: {name} was made again' for name in ran if name in whole]
   found += [f'{moment}: {name} ran twice' for name in set(ran) if ran.count(name) > 1]
@@ -93,9 +100,7 @@ def problems(directory: Path, moment: str) -> list[str]:
   left = [p for p in (directory / 'out').rglob('*')
           if '.partial-' in p.name or p.name in ('claims', 'work')
           or (p.is_file() and p.suffix not in ('.json', '.npz'))]
-  # What was half-written for the predictions is the cell's function's own.
-  found += [f'{moment}: {p} is left' for p in left if 'predictions' not in p.parts]
-  return found
+  return found + [f'{moment}: {p} is left' for p in left]
 
 
 def main(place: str) -> None:

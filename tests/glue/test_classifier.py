@@ -144,7 +144,7 @@ def test_more_layers_than_there_are(recipe):
 
 def test_layers_that_share_their_variables():
   encoder = lab.toy_encoder()
-  encoder.variables = {'shared/kernel': next(iter(encoder.variables.values()))}
+  encoder.variables = {'common/kernel': next(iter(encoder.variables.values()))}
   assert encoder.last_layers(0) == []
   with pytest.raises(RequestError) as error:
     encoder.last_layers(1)

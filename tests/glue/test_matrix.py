@@ -255,6 +255,7 @@ def test_without_claims_two_would_make_one_cell(tmp_path):
   """Control: the counting of executions sees it."""
   both = threading.Barrier(2)
   names = []
+  open_work(str(tmp_path), CELLS[0])  # Begun: who opens it first does not make it anew.
 
   def slow(cell, work):
     names.append(cell.name)

@@ -9,7 +9,7 @@ seeds and tasks share, and the tokenised texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,10 @@ from nlp_export.glue.cells import DEGENERATE, OK, Cell, CellResult
 from nlp_export.glue.examples import Examples
 from nlp_export.glue.fine_tuning import runtime
 from nlp_export.glue.fine_tuning.arms import Arm
-from nlp_export.glue.fine_tuning.classifier import Classifier
+from nlp_export.glue.fine_tuning.loaded_encoders import LoadedEncoders
 from nlp_export.glue.fine_tuning.recipe import BEST, Recipe
 from nlp_export.glue.fine_tuning.tokenised import TokenisedTexts
 from nlp_export.glue.fine_tuning.trainable_encoder import TrainableEncoder
-from nlp_export.glue.fine_tuning.trainer import Trainer
 from nlp_export.glue.fine_tuning.training import SAVE_EVERY_SECONDS, Training
 from nlp_export.glue.prediction_files import Predictions
 from nlp_export.glue.tasks import TRAIN, Task
@@ -55,27 +54,13 @@ class FineTuning:
     self._arms = dict(arms)
     self._splits = splits
     self._save_every_seconds = save_every_seconds
-    self._arm: Arm | None = None
-    self._key = ''
-    self._encoder: TrainableEncoder | None = None
-    self._trainers: dict[Any, Trainer] = {}
+    self._encoders = LoadedEncoders()
     self._examples: dict[str, Mapping[str, Examples]] = {}
-    self._texts: dict[tuple[Any, ...], TokenisedTexts] = {}
     runtime.make_deterministic()
 
   def encoder(self, arm_name: str, pooler: str) -> TrainableEncoder:
-    """The encoder of an arm; only the last one is kept."""
-    arm = self._arms[arm_name, pooler]
-    if arm is not self._arm or self._encoder is None:
-      key = arm.key()
-      if self._encoder is None or key != self._key:
-        self._encoder, self._trainers, self._texts = None, {}, {}  # Room for the next one.
-        self._encoder, self._key = arm.load(), key
-      else:
-        self._arm = None  # Should it fail, the encoder is no arm's.
-        arm.put_into(self._encoder)
-      self._arm = arm
-    return self._encoder
+    """The encoder of an arm, with the values that its trainings start from."""
+    return self._encoders.of(self._arms[arm_name, pooler]).encoder
 
   def __call__(self, cell: Cell, work: Work) -> CellResult:
     """Fine-tunes and scores; the predictions are written below `work.out_dir`."""
@@ -84,9 +69,9 @@ class FineTuning:
     if cell.task not in self._examples:
       self._examples = {cell.task: self._splits(cell.task)}
     examples = self._examples[cell.task]
-    encoder = self.encoder(cell.arm, cell.pooler)
-    texts = {name: self._tokenised(encoder, split, recipe) for name, split in examples.items()}
-    trainer = self._trainer(encoder, task, recipe)
+    loaded = self._encoders.of(self._arms[cell.arm, cell.pooler])
+    texts = {name: loaded.tokenised(split, recipe) for name, split in examples.items()}
+    trainer = loaded.trainer(task, recipe)
     train, held_out = _held_out(examples[TRAIN], texts[TRAIN], recipe, cell.data_seed)
 
     def evaluate() -> dict[str, float]:
@@ -109,11 +94,13 @@ class FineTuning:
     work.check()
     place = cell_files.predictions_file(cell)
     prediction_files.write(files.join(work.out_dir, place), predictions)
-    return self._result(cell, task, recipe, examples, training, progress, predictions, place)
+    return self._result(cell, task, recipe, examples, training, progress, predictions, place,
+                        loaded.encoder.notes)
 
   def _result(
       self, cell: Cell, task: Task, recipe: Recipe, examples: Mapping[str, Examples],
       training: Training, progress: Any, predictions: Mapping[str, Predictions], place: str,
+      encoder_notes: Sequence[str],
   ) -> CellResult:
     scores = {name: value for split in task.dev_splits for name, value in _scores(
         task, split, predictions[split].outputs, examples[split].labels).items()}
@@ -124,7 +111,7 @@ class FineTuning:
         progress.history)
     count, tokens, padding = training.totals(progress.step)
     seconds = max(progress.seconds, 1e-9)
-    notes = [*self._encoder_notes(), *runtime.notes(recipe.precision),
+    notes = [*encoder_notes, *runtime.notes(recipe.precision),
              *(note for split in examples.values() for note in split.notes)]
     if recipe.checkpoint == BEST and not recipe.held_out_share:
       notes.append(CHOSEN_ON_DEV)
@@ -134,27 +121,6 @@ class FineTuning:
         tokens_per_second=tokens / seconds, padding_share=padding, history=progress.history,
         predictions_file=place, gold_sha256=examples[main_split].gold_sha256(),
         labels=task.labels or (), degenerate=reasons, notes=tuple(dict.fromkeys(notes)))
-
-  def _encoder_notes(self) -> tuple[str, ...]:
-    return self._encoder.notes if self._encoder is not None else ()
-
-  def _trainer(self, encoder: TrainableEncoder, task: Task, recipe: Recipe) -> Trainer:
-    """The compiled functions for a task's outputs; recipes may differ in what is not compiled."""
-    fixed = {name: value for name, value in recipe.to_json().items()
-             if name not in ('learning_rate', 'epochs', 'steps', 'warmup_share', 'grouping_window',
-                             'evaluations_per_epoch', 'checkpoint', 'held_out_share')}
-    key = (task.outputs, task.is_regression, tuple(sorted(fixed.items(), key=str)))
-    if key not in self._trainers:
-      self._trainers[key] = Trainer(
-          Classifier(encoder, task.outputs, task.is_regression, recipe), recipe)
-    return self._trainers[key]
-
-  def _tokenised(
-      self, encoder: TrainableEncoder, examples: Examples, recipe: Recipe) -> TokenisedTexts:
-    key = (examples.task.name, examples.split, recipe.max_seq_length)
-    if key not in self._texts:
-      self._texts[key] = encoder.tokenise(examples.texts, recipe.max_seq_length)
-    return self._texts[key]
 
 
 def _scores(
