@@ -204,7 +204,7 @@ def main() -> None:
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--glue_dir', default=os.environ.get('GLUE_DIR'))
   parser.add_argument('--tasks', nargs='+', default=list(TASKS), choices=list(tasks.TASKS))
-  parser.add_argument('--steps', type=int, default=48, help='batches; at most the task\'s own')
+  parser.add_argument('--steps', type=int, default=48, help='batches; at most those of the task')
   parser.add_argument('--tf_hub_steps', type=int, default=12, help='of these for tf_hub')
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--only', nargs='+', choices=contestants.NAMES, default=contestants.NAMES)
@@ -215,8 +215,8 @@ def main() -> None:
     sys.exit('Set GLUE_DIR to a directory with CoLA/, MRPC/ and RTE/.')
   needs_torch = {PYTORCH_FLOAT32, PYTORCH_BFLOAT16} & set(options.only)
   if needs_torch and not importlib.util.find_spec('torch'):
-    sys.exit("PyTorch is not installed: pip install -c constraints.txt -e '.[benchmarks]', or leave "
-             f'{", ".join(sorted(needs_torch))} out with --only.')
+    sys.exit("PyTorch is not installed: pip install -c constraints.txt -e '.[benchmarks]', or "
+             f'leave {", ".join(sorted(needs_torch))} out with --only.')
   given = Given(
       hugging_face=minilm(), glue_dir=options.glue_dir, steps=options.steps,
       tf_hub_steps=min(options.tf_hub_steps, options.steps))

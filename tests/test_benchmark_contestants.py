@@ -68,11 +68,13 @@ def tiny_hugging_face(tmp_path_factory):
       hidden_size=size.hidden_size, num_hidden_layers=size.num_layers,
       intermediate_size=size.intermediate_size, type_vocab_size=2, hidden_act='gelu',
       max_position_embeddings=size.max_position_embeddings, hidden_dropout_prob=0.1,
-      attention_probs_dropout_prob=0.1, initializer_range=0.02, architectures=['BertForPreTraining'])
+      attention_probs_dropout_prob=0.1, initializer_range=0.02,
+      architectures=['BertForPreTraining'])
   tiny.write_vocab(directory / 'vocab.txt', lower_case=True)
   return str(directory)
 
 
+@pytest.mark.extra  # It traces for long.
 def test_tf_hub_s_documented_flow(few, tiny_hugging_face, tmp_path):
   from benchmarks.contestants import tf_hub
 

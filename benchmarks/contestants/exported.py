@@ -29,7 +29,7 @@ class _TimedWork(Work):
   first_step_done: float | None = None
 
   def progress(self, fraction: float, text: str = '') -> None:
-    if self.first_step_done is None:
+    if fraction > 0 and self.first_step_done is None:
       self.first_step_done = time.perf_counter()
     super().progress(fraction, text)
 

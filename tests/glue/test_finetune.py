@@ -96,12 +96,12 @@ def test_poolers_share_a_loaded_encoder_and_start_as_their_own(tmp_path, finetun
   assert len({str(outcome['history']) for outcome in found}) == 3  # Control.
 
 
-def test_arms_of_other_graphs_are_loaded_anew(tmp_path):
-  arms = {('export', 'keep'): lab.ToyArm('a'), ('baseline', 'keep'): lab.ToyArm('b')}
+def test_two_encoders_stay_and_a_third_takes_the_place_of_the_older(tmp_path):
+  arms = {(name, 'keep'): lab.ToyArm(name) for name in ('export', 'baseline', 'other')}
   finetune = FineTuning(arms, lab.load_task)
   outcomes = [run(finetune, tmp_path, cell(arm=arm)) for arm in
-              ('export', 'baseline', 'export', 'export')]
-  assert [arm.loads for arm in arms.values()] == [2, 1]
+              ('export', 'baseline', 'export', 'baseline', 'other', 'baseline', 'export')]
+  assert [arm.loads for arm in arms.values()] == [2, 1, 1]
   assert all(outcome == outcomes[0] for outcome in outcomes)  # The arm's name plays no part.
 
 
