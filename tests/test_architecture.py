@@ -134,6 +134,27 @@ def test_verification_does_not_use_the_code_that_wrote_the_export():
       assert not used - {'nlp_export.saved_models'}, module
 
 
+def everything_used(module: str) -> set[str]:
+  """Library modules that a module imports, directly or by way of others."""
+  found, waiting = set(), [module]
+  while waiting:
+    name = waiting.pop()
+    if name in LIBRARY and name not in found:
+      found.add(name)
+      waiting += imported(LIBRARY[name].read_text(), set(LIBRARY))
+  return found
+
+
+@pytest.mark.parametrize('module', [
+    'baseline_encoder', 'export_encoder', 'finetune', 'arms', 'tokenised', 'trainer'])
+def test_no_arm_shares_code_with_what_writes_saved_models(module):
+  used = everything_used(f'nlp_export.glue.fine_tuning.{module}')
+  assert not {name for name in used if name.startswith('nlp_export.saved_models')}
+  assert len(used) > 5
+  # Control: what exports would be seen.
+  assert 'nlp_export.saved_models.encoder' in everything_used('nlp_export.exporting')
+
+
 def gin_uses(source: str) -> set[str]:
   """The attributes of gin that a source names: {'register'} for `@gin.register`."""
   tree = ast.parse(source)

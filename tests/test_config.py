@@ -21,9 +21,12 @@ SOUND = ['SEED=3']
 
 @pytest.fixture(scope='session')
 def _lab(tmp_path_factory):
-  """bind_lab.study, importable once for the process: gin's registry is for good."""
+  """bind_lab.study, importable once for the process: gin's registry is for good.
+
+  The experiment is called as no part of the library is, whatever other tests have imported.
+  """
   directory = tmp_path_factory.mktemp('lab')
-  run_lab.write_lab(directory, 'bind_lab', 'study')
+  run_lab.write_lab(directory, 'bind_lab', 'survey')
   sys.path.append(str(directory))
   yield directory
   sys.path.remove(str(directory))
@@ -79,9 +82,9 @@ def test_brackets_are_gin(lab, setting, expected):
 
 
 def test_numbers_signs_and_booleans_are_gin(lab):
-  bound = bind(['study.gin'], ['SEED=-3', 'study.rate=1e-4'])
+  bound = bind(['study.gin'], ['SEED=-3', 'survey.rate=1e-4'])
   assert bound.bindings[('SEED', 'gin.macro', 'value')].value == -3
-  assert bound.bindings[('', 'experiments.study', 'rate')].value == 1e-4
+  assert bound.bindings[('', 'experiments.survey', 'rate')].value == 1e-4
 
 
 def test_a_later_setting_wins_over_an_earlier_and_over_files(lab):
@@ -151,7 +154,7 @@ def test_all_unread_settings_are_told_at_once(lab):
     ('noises.nois.seed = 1', 'There is no noises.nois. Did you mean noises.noise?'),
     ('nois.seed = 1', 'There is no nois. Did you mean noises.noise?'),
     ('NOISES = (@noises.noize,)', 'There is no @noises.noize. Did you mean @noises.noise?'),
-    ('studdy.seed = 1', 'There is no studdy. Did you mean study?'),
+    ('survei.seed = 1', 'There is no survei. Did you mean survey?'),
     ('noises.noise.sead = 1', 'noises.noise has no parameter sead (it has: width, seed, stddev). '
                               'Did you mean seed?'),
     ('noises.noise.xyz = 1', 'Use one of those, or remove the line.'),
@@ -160,7 +163,7 @@ def test_all_unread_settings_are_told_at_once(lab):
                              'Write the prefix: @noises.silence'),
     ('silence.width = 1', 'silence could be noises.silence or other_noises.silence. '
                           'Write the prefix: noises.silence'),
-    ('study.out_dir = "x"', 'study.out_dir is not bound in gin. Remove the line; run.py gives it '
+    ('survey.out_dir = "x"', 'survey.out_dir is not bound in gin. Remove the line; run.py gives it '
                             '(--out_dir).'),
     ('import bind_lab.stady', 'there is no module bind_lab.stady. Did you mean bind_lab.study?'),
     ('import nlp_export.pooler', 'there is no module nlp_export.pooler. '
@@ -217,7 +220,7 @@ def test_a_module_that_misses_another_names_that_one(lab, _lab):
     ('A = (1,\n', 'more.gin:', 'Close the one that was opened last.'),
     ('A 1\n', 'more.gin:1: ', "or include 'FILE'."),
     ('A = \n', 'more.gin:1: ', "or include 'FILE'."),
-    ('study.noises = (@, )\n', 'more.gin:1: ', "or include 'FILE'."),
+    ('survey.noises = (@, )\n', 'more.gin:1: ', "or include 'FILE'."),
     ("include more\n", 'more.gin:1: ', "or include 'FILE'."),
     ("A = 'x\n", 'more.gin:1: ', ''),
 ])
@@ -277,7 +280,7 @@ def test_no_experiment_or_two_are_refused(lab, _lab):
 
 def test_two_experiments_of_one_name_are_refused(lab, _lab):
   (_lab / 'bind_lab' / 'twin.py').write_text(
-      'from nlp_export.experiment import experiment\n\n@experiment\ndef study():\n  """Q?"""\n')
+      'from nlp_export.experiment import experiment\n\n@experiment\ndef survey():\n  """Q?"""\n')
   write(lab / 'two.gin', "include 'study.gin'\nimport bind_lab.twin\n")
   assert refusal(['two.gin'], SOUND).endswith('rename the function in bind_lab.twin.')
 
@@ -286,7 +289,7 @@ def test_two_experiments_of_one_name_are_refused(lab, _lab):
 
 
 def test_open_values_are_listed_at_once_with_where_to_set_them(lab):
-  write(lab / 'more.gin', "NOISES = (@noises.noise, %EXTRA)\nstudy.size = @sizes.size()\n")
+  write(lab / 'more.gin', "NOISES = (@noises.noise, %EXTRA)\nsurvey.size = @sizes.size()\n")
   lines = refusal(['study.gin', 'more.gin']).splitlines()
   assert lines[0] == ('5 values are still open. Add to the command, or bind in a gin file:')
   assert lines[1:] == [
@@ -299,7 +302,7 @@ def test_open_values_are_listed_at_once_with_where_to_set_them(lab):
 
 
 def test_a_macro_without_a_value_suggests_its_neighbour(lab):
-  write(lab / 'more.gin', 'study.seed = %SEEED\n')
+  write(lab / 'more.gin', 'survey.seed = %SEEED\n')
   assert refusal(['study.gin', 'more.gin'], ['NOISES=()']).splitlines()[1] == (
       '  --set SEEED=... Did you mean SEED?')
 
@@ -312,10 +315,10 @@ def test_a_root_decides_which_conditional_values_it_needs(lab):
   assert caught.value.message.splitlines() == [
       "2 values are still open (TASKS has 'model'). Add to the command, or bind in a gin file:",
       '  --set CHECKPOINT=...',
-      '  --set VOCAB_FILE=... or --set study.sp_model_file=...',
+      '  --set VOCAB_FILE=... or --set survey.sp_model_file=...',
   ]
   with_values = bind(['study.gin'], [*SOUND, "TASKS=('model',)", 'CHECKPOINT=c',
-                                     'study.sp_model_file=m'])
+                                     'survey.sp_model_file=m'])
   assert with_values.plan('out/study').lines[0].endswith('checkpoint c')
 
 
@@ -338,8 +341,8 @@ def test_an_open_value_of_a_part_that_is_not_used_is_nothing(lab):
     ('TASKS=(1,)', 'is (1,) (tuple), and has to be tuple[str, ...]. Give TASKS another value.'),
     ('CHECKPOINT=1000', '''Write CHECKPOINT = '1000'; after --set: CHECKPOINT="'1000'"'''),
     ('NOISES=@noises.noise', 'has to be tuple[Callable, ...]. Write NOISES = (@noises.noise,)'),
-    ('study.rate=fast', "is 'fast' (str), and has to be float. Give study.rate another value."),
-    ('study.size=@sizes.size', 'With parentheses, study.size = @...() is what the part returns.'),
+    ('survey.rate=fast', "is 'fast' (str), and has to be float. Give survey.rate another value."),
+    ('survey.size=@sizes.size', 'With parentheses, survey.size = @...() is what the part returns.'),
     ('small/noises.noise.stddev=big', 'has to be float. Give small/noises.noise.stddev another '
                                       'value.'),
 ])
@@ -350,8 +353,8 @@ def test_a_value_of_the_wrong_type_is_refused(lab, setting, end):
 
 
 def test_values_of_near_types_are_taken(lab):
-  bind(['study.gin'], [*SOUND, 'study.rate=1', "TASKS=['cola']", 'CHECKPOINT=None',
-                       'study.size=@sizes.size()', 'sizes.size.rows=2'])
+  bind(['study.gin'], [*SOUND, 'survey.rate=1', "TASKS=['cola']", 'CHECKPOINT=None',
+                       'survey.size=@sizes.size()', 'sizes.size.rows=2'])
 
 
 # Bindings without effect.
@@ -382,6 +385,29 @@ def test_bindings_without_effect_are_reported_after_the_run(lab, capsys):
   assert len(bound.unused(earlier=['noises.noise.width'])) == 3
 
 
+def test_what_a_run_did_not_need_of_an_included_file_is_no_news(lab):
+  from nlp_export.experiment import Run
+
+  def unused(*gin_files, settings=()):
+    bound = bind(gin_files, [*SOUND, *settings])
+    bound.plan('out').execute(Run(str(lab)))
+    return bound.unused()
+
+  write(lab / 'more.gin', 'noises.noise.width = 7\nnoises.silence.width = 3\n')
+  write(lab / 'own.gin', "include 'study.gin'\ninclude 'more.gin'\n")
+  silence = ('noises.silence.width (more.gin:2) had no effect: nothing uses noises.silence. '
+             'Refer to @noises.silence somewhere, or leave it out.')
+  width = ('noises.noise.width ({}) had no effect: the code that calls noises.noise gives width '
+           'itself. Leave it out.')
+  assert unused('own.gin') == [silence]  # Nothing could ever read it: it is told all the same.
+  # Control: given by the user, in a file or on the command line.
+  assert unused('study.gin', 'more.gin') == [width.format('more.gin:1'), silence]
+  assert unused('own.gin', settings=['noises.noise.width=7']) == [
+      width.format('--set noises.noise.width=7'), silence]
+  write(lab / 'own.gin', "include 'study.gin'\ninclude 'more.gin'\nnoises.noise.width = 8\n")
+  assert unused('own.gin') == [width.format('own.gin:3'), silence]
+
+
 def test_a_run_whose_bindings_all_matter_reports_nothing(lab, capsys):
   from nlp_export.experiment import Run
 
@@ -394,7 +420,7 @@ def test_a_run_whose_bindings_all_matter_reports_nothing(lab, capsys):
 
 @pytest.mark.parametrize(('settings', 'circle'), [
     (['SEED=%A', 'A=%B', 'B=%A'], ('%A -> %B -> %A', '%B -> %A -> %B')),
-    (['SEED=3', 'study.size=@sizes.size()', 'sizes.size.rows=@sizes.size()'],
+    (['SEED=3', 'survey.size=@sizes.size()', 'sizes.size.rows=@sizes.size()'],
      ('@sizes.size() -> @sizes.size()',)),
 ])
 def test_a_value_that_needs_itself_is_refused(lab, settings, circle):
@@ -414,7 +440,7 @@ def test_a_byte_order_mark_is_no_mistake(lab):
 def test_scopes_are_inherited_as_gin_does(lab):
   # An unscoped reference inside of what a scoped part calls is called in that scope.
   write(lab / 'more.gin', '''
-      study.size = @outer/sizes.size()
+      survey.size = @outer/sizes.size()
       sizes.size.rows = 1
       outer/sizes.size.rows = @sizes.double()
       outer/sizes.double.half = 3
@@ -445,8 +471,8 @@ def test_config_text_is_complete_and_can_be_bound_again(lab):
 
 
 def test_binding_again_forgets_what_was_bound(lab):
-  bind(['study.gin'], [*SOUND, 'study.rate=0.5'])
-  assert 'study.rate' not in bind(['study.gin'], SOUND).config_text
+  bind(['study.gin'], [*SOUND, 'survey.rate=0.5'])
+  assert 'survey.rate' not in bind(['study.gin'], SOUND).config_text
 
 
 def test_the_public_operative_config_has_no_paths(lab, capsys):

@@ -5,6 +5,7 @@ What they find before and after training, statuses, last lines, and what lies in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -87,7 +88,21 @@ def test_a_check_leaves_its_reports_cells_curves_and_provenance(checked, given):
   changed = {entry['name']: entry['value'] for entry in found.changed_from_defaults}
   assert changed['recipe.steps'] == 3 and 'recipe.weight_decay' not in changed
   assert found.commands[0].startswith('python run.py gin/runs/glue_check.gin')
-  assert given['EXPORT'] in found.config
+  assert (out / 'plots/scores.svg').is_file()
+
+
+def test_what_is_committed_says_nothing_of_this_machines_places(checked, given):
+  out, _ = checked
+  for name in ('glue/results.json', 'glue/results.csv', 'report.md', 'report.html'):
+    text = (out / name).read_text()
+    for path in (given['EXPORT'], given['GLUE_DIR'], str(out.parent)):
+      assert path not in text, (name, path)
+  found = results(out)
+  assert f"GLUE_DIR = '{Path(given['GLUE_DIR']).name}'" in found.config
+  assert found.commands[0].endswith(f'--out_dir {out.name}')
+  assert given['EXPORT'] in (out / 'config.gin').read_text()  # Control: the run's own has them.
+  assert found.config_sha256 == hashlib.sha256(found.config.encode()).hexdigest()
+  assert 'git' in found.provenance
 
 
 def test_the_same_command_again_is_done_and_a_removed_report_is_made_again(
@@ -175,6 +190,40 @@ def test_an_ablation_goes_from_a_checkpoint_to_a_report(tiny_uncased, glue, tmp_
   assert 'cells: 4 in all: 2 done, 2 to do' in again.stdout.splitlines()
   new = results(out).cells
   assert [cell.metrics for cell in new] == [cell.metrics for cell in found.cells]
+
+
+@pytest.mark.extra  # Three exports.
+def test_arms_of_other_encoders_tokenizers_and_rates_stand_side_by_side(
+    tiny_uncased, tiny_cased, glue, tmp_path):
+  one_layer = tiny.Size(num_layers=1, seed=3)
+  arms = {
+      'export': {}, 'baseline': {'built': 'baseline'}, 'slow': {'learning_rate': 1e-6},
+      'cased': {'checkpoint': tiny_cased['CHECKPOINT'], 'vocab_file': tiny_cased['VOCAB_FILE'],
+                'encoder_config': tiny_cased['ENCODER_CONFIG'], 'do_lower_case': False},
+      'one_layer': {
+          'checkpoint': tiny.write_checkpoint(tmp_path / 'bert', tiny.build_pretrainer(one_layer)),
+          'encoder_config': tiny.write_encoder_config(tmp_path / 'bert.yaml', one_layer)}}
+  study = tmp_path / 'study.gin'
+  study.write_text(
+      f"# What?\ninclude 'gin/runs/glue_check.gin'\nARMS = {arms!r}\n"
+      'POOLERS = (@drawn/poolers.random,)\n'
+      'drawn/poolers.random.seed = 7\ndrawn/poolers.random.stddev = 0.3\n')
+  out = tmp_path / 'out'
+  done = run_main(study, *settings(**tiny_uncased, GLUE_DIR=glue, **SMALL), '--out_dir', out)
+  assert done.status == 0, done.output
+  found = results(out)
+  by_arm = {name: [cell for cell in found.cells if cell.arm == name] for name in arms}
+  # The baseline has taken strategy, seed and standard deviation from the export's provenance,
+  # and both draw anew with each seed of the training.
+  record = found.provenance['exports']['export/drawn.random']['pooler']
+  assert (record['name'], record['arguments']['seed']) == ('drawn.random', 7)
+  assert [entry['passed'] for entry in found.agreement] == [True]
+  histories = {name: [cell.history for cell in cells] for name, cells in by_arm.items()}
+  assert histories['baseline'] == histories['export']
+  assert [cell.pooler_seed for cell in by_arm['baseline']] == [0, 1]
+  assert len({str(history) for history in histories.values()}) == 4  # Control: the others differ.
+  assert {path.parent.parent.name for path in (out / 'exports').rglob('drawn.random/model')} == {
+      'exports', 'cased', 'one_layer'}
 
 
 @pytest.mark.extra

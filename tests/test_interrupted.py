@@ -132,6 +132,32 @@ def test_an_interrupt_waits_for_the_end_of_an_import(installed, tmp_path, monkey
   assert time.monotonic() - start < 1  # It ended the waiting.
 
 
+def test_an_interrupt_waits_for_the_end_of_what_must_not_be_cut(installed):
+  done = []
+  with pytest.raises(KeyboardInterrupt), interrupts.held_back():
+    with interrupts.held_back():
+      os.kill(os.getpid(), signal.SIGTERM)
+      time.sleep(0.01)
+    done.append('inner')
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    done.append('outer')
+  assert done == ['inner', 'outer']
+  with pytest.raises(KeyboardInterrupt):  # Control: outside of it nothing waits.
+    os.kill(os.getpid(), signal.SIGTERM)
+    wait()
+
+
+def test_what_fails_inside_fails_and_nothing_waits_any_more(installed):
+  with interrupts.held_back():  # Nothing came.
+    pass
+  with pytest.raises(ValueError, match='odd'), interrupts.held_back():
+    raise ValueError('odd')
+  with pytest.raises(KeyboardInterrupt):
+    os.kill(os.getpid(), signal.SIGTERM)
+    wait()
+
+
 def test_an_interrupt_that_a_library_swallowed_ends_the_run_at_the_next_step(installed, tmp_path):
   from nlp_export.running.run_context import Run
 

@@ -90,8 +90,8 @@ def planned(directory: Path, target: str) -> list[str]:
 
 @pytest.mark.parametrize('target, command', [
     ('run', 'run.py gin/runs/quickstart.gin'),
-    ('test', "pytest -q -ra -m 'not extra'"),
-    ('test-extra', 'pytest -q -ra -m extra'),
+    ('test', "pytest -q -ra --numprocesses 2 --dist loadfile -m 'not extra'"),
+    ('test-extra', 'pytest -q -ra --numprocesses 2 --dist loadfile -m extra'),
 ])  # fmt: skip
 def test_the_second_time_takes_no_set_up(set_up, target, command):
   lines = planned(set_up, target)

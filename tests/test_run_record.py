@@ -10,6 +10,7 @@ import warnings
 import pytest
 
 from nlp_export import files
+from nlp_export.binding import gin_index
 from nlp_export.errors import RequestError
 from nlp_export.running import origin, out_dir
 from nlp_export.running.out_dir import Action, Earlier, Status
@@ -234,3 +235,18 @@ def test_origin_names_what_runs_here():
   assert origin.versions()['gin-config']
   state = origin.git_state()
   assert state is None or len(state['commit']) == 40
+
+
+def test_the_commit_is_that_of_the_beginning(monkeypatch):
+  found = {'rev-parse --show-toplevel': gin_index.REPO_ROOT, 'rev-parse HEAD': 'a' * 40,
+           'status --porcelain': ''}
+  monkeypatch.setattr(origin, '_git', lambda *words: found[' '.join(words)])
+  origin.git_state.cache_clear()
+  try:
+    begun = origin.git_state()
+    found['rev-parse HEAD'] = 'b' * 40  # Somebody commits while the run goes on.
+    assert origin.git_state() == begun == {'commit': 'a' * 40, 'changed': False}
+    origin.git_state.cache_clear()
+    assert origin.git_state()['commit'] == 'b' * 40  # Control: the next process sees it.
+  finally:
+    origin.git_state.cache_clear()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from nlp_export import files
 from nlp_export.ablation.arms import BASELINE, EXPORT
@@ -15,11 +13,11 @@ from nlp_export.glue import agreement, tasks
 from nlp_export.glue.agreement import TOLERANCE, Agreement
 from nlp_export.glue.cells import canonical_json
 from nlp_export.glue.once import once
+from nlp_export.glue.tasks import TRAIN, Task
 
 __all__ = ['TOLERANCE', 'before_training']
 
 FILE = 'glue/agreement.json'
-_EXAMPLES = 8
 
 
 def before_training(prepared: Prepared, run: Run) -> dict[str, Agreement]:
@@ -78,24 +76,17 @@ def _pairs(prepared: Prepared, out_dir: str) -> dict[str, tuple[BuiltArm, BuiltA
 
 
 def _compare(prepared: Prepared, both: tuple[BuiltArm, BuiltArm]) -> Agreement:
-  task = tasks.get(prepared.study.tasks[0])
-  examples = prepared.splits(task.name)['train']
-  if examples.labels is None:
-    raise ValueError(f'{examples.place} has no labels')
-  rows = _rows_of_several_lengths(
-      [sum(map(len, texts)) for texts in zip(*examples.texts, strict=True)])
-  texts = [[segment[row] for row in rows] for segment in examples.texts]
+  task = compared_task(prepared.study.tasks)
+  texts, labels = agreement.choose(prepared.splits(task.name)[TRAIN])
   export, baseline = (built.arm.load() for built in both)
   return agreement.compare(
-      export, baseline, texts, examples.labels[rows], task, both[0].named.recipe,
+      export, baseline, texts, labels, task, both[0].named.recipe,
       arms=(both[0].named.name, both[1].named.name))
 
 
-def _rows_of_several_lengths(lengths: list[int]) -> np.ndarray:
-  """Positions of examples from the shortest to the longest, in even steps."""
-  order = np.argsort(lengths, kind='stable')
-  picked = np.linspace(0, len(order) - 1, min(_EXAMPLES, len(order))).round().astype(int)
-  return order[picked]
+def compared_task(names: Sequence[str]) -> Task:
+  """The task whose examples are compared: the first one of pairs, which show packing and types."""
+  return max((tasks.get(name) for name in names), key=lambda task: task.segments)
 
 
 def summary(found: Mapping[str, Agreement]) -> list[str]:

@@ -7,19 +7,22 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_export import files, reports
+from nlp_export import config, files, reports
 from nlp_export.ablation import comparing, provenance
 from nlp_export.ablation.planning import Prepared
 from nlp_export.experiment import Outcome, Run
 from nlp_export.glue import curves, prediction_files
 from nlp_export.glue.agreement import Agreement
-from nlp_export.glue.cells import FAILED
+from nlp_export.glue.cells import FAILED, CellResult
 from nlp_export.glue.fine_tuning import runtime
 from nlp_export.glue.fine_tuning.finetune import FineTuning
 from nlp_export.glue.matrix import MatrixOutcome, run_matrix
 from nlp_export.glue.published import Setting
 from nlp_export.glue.published_rows import Recipe as PublishedRecipe
 from nlp_export.glue.statistics import Analysis, Settings, analyse
+from nlp_export.running import public_form
+
+PLOTS = 'plots'
 
 
 def execute(prepared: Prepared, run: Run) -> Outcome:
@@ -43,17 +46,24 @@ def execute(prepared: Prepared, run: Run) -> Outcome:
   matrix = run_matrix(
       cells, FineTuning(arms, prepared.splits), run.out_dir, say=run.say,
       before_stored=functools.partial(curves.write, run.out_dir))
+  # What is committed and published says nothing of this machine's places.
+  results = [dataclasses.replace(result, cause=public_form.text(result.cause))
+             for result in matrix.results]
   with run.step('analyse'):
-    analysis = _analysis(prepared, matrix, run.out_dir)
+    analysis = _analysis(prepared, results, run.out_dir)
   with run.step('report'):
-    paths = reports.write(run.out_dir, _report(prepared, matrix, analysis, agreements, run))
+    report = _report(prepared, results, analysis, agreements, run)
+    reports.write_plots(files.join(run.out_dir, PLOTS), report)
+    paths = reports.write(run.out_dir, report)
   return _outcome(prepared, matrix, analysis, agreements, paths)
 
 
-def _analysis(prepared: Prepared, matrix: MatrixOutcome, out_dir: str) -> Analysis | None:
-  if all(result.status == FAILED for result in matrix.results):
+def _analysis(
+    prepared: Prepared, results: Sequence[CellResult], out_dir: str
+) -> Analysis | None:
+  if all(result.status == FAILED for result in results):
     return None
-  cells = [result.to_json() for result in matrix.results]
+  cells = [result.to_json() for result in results]
   predictions, labels = prediction_files.for_statistics(out_dir, cells)
   return analyse(
       cells, predictions=predictions, labels=labels, setting=_setting(prepared),
@@ -75,20 +85,23 @@ def _setting(prepared: Prepared) -> Setting:
 
 
 def _report(
-    prepared: Prepared, matrix: MatrixOutcome, analysis: Analysis | None,
+    prepared: Prepared, results: Sequence[CellResult], analysis: Analysis | None,
     agreements: Mapping[str, Agreement], run: Run,
 ) -> reports.Report:
   return reports.Report(
-      title=prepared.title, question=prepared.question, cells=matrix.results, analysis=analysis,
-      agreement=[{'pooler': pooler, 'tolerance': comparing.TOLERANCE, **found.to_json()}
-                 for pooler, found in agreements.items()],
-      config_text=run.config_text(), operative_config_text=run.operative_config_text(public=True),
-      changed_from_defaults=_changed(prepared), provenance=provenance.of_study(prepared, run),
-      commands=[run.command] if run.command else [])
+      title=prepared.title, question=prepared.question, cells=results, analysis=analysis,
+      agreement=public_form.value(
+          [{'pooler': pooler, 'tolerance': comparing.TOLERANCE, **found.to_json()}
+           for pooler, found in agreements.items()]),
+      config_text=public_form.gin_text(run.config_text()),
+      operative_config_text=public_form.gin_text(run.operative_config_text(public=False)),
+      changed_from_defaults=public_form.value(_changed(prepared)),
+      provenance=provenance.of_study(prepared, run),
+      commands=[public_form.command(run.command)] if run.command else [])
 
 
 def _changed(prepared: Prepared) -> list[dict[str, Any]]:
-  """What of the recipe and of the study is not its default."""
+  """What of the recipe and of the study is not its default, and what an arm changes."""
   changed = []
   for part, value in (('recipe', prepared.study.recipe), ('study', prepared.study)):
     for field in dataclasses.fields(value):
@@ -100,7 +113,16 @@ def _changed(prepared: Prepared) -> list[dict[str, Any]]:
       common, now = (getattr(r, field.name) for r in (prepared.study.recipe, arm.recipe))
       if now != common:
         changed.append({'name': f'arm {arm.name}: {field.name}', 'value': now, 'default': common})
+    changed += [{'name': f'arm {arm.name}: {name}', 'value': _told(value),
+                 'default': 'as the other arms'} for name, value in arm.export.items()]
   return changed
+
+
+def _told(value: Any) -> Any:
+  """A value of gin for JSON: a reference or an object by its name."""
+  if value is None or isinstance(value, str | int | float):
+    return value
+  return config.reference_name(value) if callable(value) else type(value).__name__
 
 
 def _outcome(

@@ -7,12 +7,13 @@ from typing import Any
 from nlp_export import files, names
 from nlp_export.ablation.planning import Prepared
 from nlp_export.experiment import Run
-from nlp_export.running import origin
+from nlp_export.running import origin, public_form
 
 
 def of_study(prepared: Prepared, run: Run) -> dict[str, Any]:
-  """The record for results.json: inputs by the last two parts of their paths, not by place."""
+  """The record for results.json: inputs by what tells their paths apart, not by place."""
   exports = {}
+  called = public_form.names(run.input_hashes)
   for arm in prepared.arms:
     for pooler in prepared.poolers(arm):
       model, preprocessing = prepared.sources[arm.name].places(run.out_dir, pooler)
@@ -24,8 +25,7 @@ def of_study(prepared: Prepared, run: Run) -> dict[str, Any]:
       'versions': origin.versions(),
       'machine': origin.machine(),
       'exports': exports,
-      'inputs': {'/'.join(path.rstrip('/').split('/')[-2:]): digest
-                 for path, digest in run.input_hashes.items()},
+      'inputs': {called[path]: digest for path, digest in run.input_hashes.items()},
   }
 
 

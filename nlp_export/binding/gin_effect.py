@@ -87,6 +87,9 @@ def unread(bindings: Bindings, reach: Reach) -> list[str]:
 def unused(bindings: Bindings, calls: Calls, reach: Reach, earlier: Collection[Key]) -> list[str]:
   """A line for each binding that had no effect in a run that has ended.
 
+  Included files serve many requests: what this one could have read of them, and has not, is no
+  news. What nothing could ever read is told wherever it stands.
+
   Args:
     bindings: all.
     calls: what gin filled.
@@ -97,7 +100,7 @@ def unused(bindings: Bindings, calls: Calls, reach: Reach, earlier: Collection[K
   idle = used(bindings, calls) | set(earlier) | reach.left_open
   lines = []
   for key, binding in bindings.items():
-    if key in idle:
+    if key in idle or (binding.is_included and key in reach.read):
       continue
     if key not in reach.read or key[1] == MACRO:
       why = why_unread(key, bindings, reach) if key not in reach.read else (

@@ -29,12 +29,14 @@ class Binding:
     value: as gin keeps it; references and macros inside are gin's ConfigurableReference.
     where: 'gin/runs/export.gin:12', or '--set NAME=VALUE'.
     is_setting: from the command line.
+    is_included: from a file that a given one includes.
   """
 
   key: Key
   value: Any
   where: str
   is_setting: bool = False
+  is_included: bool = False
 
 
 class Reader:
@@ -126,7 +128,8 @@ class Reader:
     except ValueError as error:  # On gin's deny list: what run.py gives.
       raise RequestError(f'{where}: {gin_names.shown(key)} is not bound in gin. '
                          f'Remove the line; run.py gives it (--{parameter}).') from error
-    self.bindings[key] = Binding(key, value, where, is_setting)
+    self.bindings[key] = Binding(
+        key, value, where, is_setting, is_included=len(self._including) > 1)
 
 
 def find_file(path: str, includer: str | None = None, place: str = '') -> str:

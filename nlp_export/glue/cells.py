@@ -112,7 +112,8 @@ class CellResult:
     examples_per_second: training examples by `train_seconds`.
     tokens_per_second: real tokens, without padding, by `train_seconds`.
     padding_share: share of padding among the tokens of the training batches.
-    history: one dict for each evaluation: step, epoch, loss and metrics.
+    history: one dict for each point of the curves: step, epoch, loss, gradient_norm and
+      learning_rate, and the metrics where dev was evaluated.
     predictions_file: relative to out_dir; '' for none.
     gold_sha256: SHA-256 of the gold labels' bytes that the predictions belong to.
     labels: label names in the order of the ids; empty for a regression.

@@ -90,7 +90,7 @@ def _constant(predictions: np.ndarray, labels: np.ndarray | None) -> list[str]:
     return [f'constant prediction: every example gets label {label:g}']
   gold = None if labels is None else float(np.mean(labels == label))
   if share >= _NEARLY and gold is not None and gold < 0.95:
-    return [f'nearly constant prediction: {share:.1%} of the examples get label {label:g}']
+    return [f'nearly constant prediction: {100 * share:.3g} % of the examples get label {label:g}']
   return []
 
 

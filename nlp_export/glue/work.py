@@ -65,8 +65,17 @@ class Work:
       ClaimLost: this machine was asleep, and another took the cell over.
     """
     interrupts.check()
+    self.check_claim()
+
+  def check_claim(self) -> None:
+    """As `check`, but for Ctrl-C: for what is to be saved before the process ends."""
     if self._claim is not None:
       self._claim.check()
+
+  def say(self, line: str) -> None:
+    """Shows a line."""
+    if self._progress is not None:
+      self._progress.say(line)
 
   def progress(self, fraction: float, text: str = '') -> None:
     """Shows how much of the cell is done, 0 to 1, and a few words: 'epoch 2 of 3'."""

@@ -87,8 +87,8 @@ def _meaning(sure: str, settings: Settings) -> str:
   level = f'{100 * settings.confidence:.3g} %'
   return {
       'shown': f'intervals and tests support it at {level}',
-      'suggested': f'supported at {level} if differences are normal; the seeds are too few for a '
-                   'test that does not assume so',
+      'suggested': f'supported at {level} if differences are normal; a test that does not assume '
+                   'so has not confirmed it',
       'open': 'the runs so far do not decide it',
   }.get(sure, '')
 

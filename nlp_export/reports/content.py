@@ -22,7 +22,7 @@ class Report:
     agreement: the check before training, one dict for each pooler: {pooler, passed, tolerance,
       rows: [{name, difference, tolerance, passed}], first_difference}, and if known `suggestion`
       and `notes`. A difference that is not finite may be None.
-    config_text: the complete config.gin.
+    config_text: the complete config.gin, as it may be published: without a machine's paths.
     operative_config_text: what was used of it, defaults included.
     changed_from_defaults: [{name, value, default}].
     provenance: commit, package versions, machine, provenance of the exports, hashes of inputs.

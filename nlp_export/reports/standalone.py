@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
@@ -10,11 +11,12 @@ from nlp_export import files
 from nlp_export.reports import page
 from nlp_export.reports.content import Report
 from nlp_export.reports.plots import svg
-from nlp_export.reports.plots.panels import Panel
+from nlp_export.reports.plots.panels import Figure, Panel
 from nlp_export.reports.sections import sections
 
 _PANEL, _GAP, _MARGIN, _HEADING = 300, 40, 24, 24
 _COLUMNS = 3
+_LETTER, _LINE = 6.2, 16  # Of the caption: a letter's width, about, and a line's height.
 
 
 def write_plots(directory: str, report: Report) -> list[str]:
@@ -32,9 +34,16 @@ def write_plots(directory: str, report: Report) -> list[str]:
   for name, figure in (('scores', found.scores), ('differences', found.differences)):
     if figure:
       path = files.join(directory, f'{name}.svg')
-      files.write_text(path, _render(f'{report.title}: {name}', figure.caption, figure.panels))
+      files.write_text(path, _render(f'{report.title}: {name}', _caption(figure), figure.panels))
       paths.append(path)
   return paths
+
+
+def _caption(figure: Figure) -> str:
+  """How to read it, with the marks that the page explains below each plot."""
+  notes = ' '.join(panel.note for panel in figure.panels)
+  return (figure.caption + (' ×: degenerate, in no mean.' if '(×)' in notes else '') +
+          (' Shaded: published scores, named in the report.' if 'Shaded: ' in notes else ''))
 
 
 def _render(title: str, caption: str, panels: Sequence[Panel]) -> str:
@@ -52,7 +61,11 @@ def _render(title: str, caption: str, panels: Sequence[Panel]) -> str:
                                 height=drawing.height, overflow='visible'))
         top += drawing.height
     y += _HEADING + max(sum(d.height for d in panel.svgs) for panel in row) + _GAP
-  height = y - _GAP + _MARGIN
+  y -= _GAP
+  for line in textwrap.wrap(caption, int((width - 2 * _MARGIN) / _LETTER)):
+    y += _LINE
+    body.append(svg.element('text', line, class_='tick', x=_MARGIN, y=y))
+  height = y + _MARGIN
   own = '.heading{font-weight:600;font-size:14px}.paper{fill:var(--paper)}'
   head = Markup('<title>{}</title><desc>{}</desc><style>{}</style>').format(
       title, caption, Markup(page.style() + own))  # noqa: S704 - our own file.

@@ -4,17 +4,19 @@ A signal becomes KeyboardInterrupt in the main thread, so that every `finally` o
 Two places cannot have it: while a module is imported (TensorFlow's libraries crash), so it waits
 for the end of that; and a callback of the garbage collector (jax has one) or a destructor, where
 an exception is printed and forgotten, so it is raised again. What a bare `except:` of a library
-swallows is raised again at the next step.
+swallows is raised again at the next step. `held_back` marks what must not be done by half.
 """
 
 from __future__ import annotations
 
 import _thread
+import contextlib
 import signal
 import sys
 import threading
 import time
 import types
+from collections.abc import Iterator
 from typing import Any
 
 _AGAIN_SECONDS = 0.05
@@ -22,6 +24,7 @@ _AGAIN_SECONDS = 0.05
 _MAX_IMPORT_SECONDS = 10.0
 
 _first: float | None = None  # When the signal came, monotonic [s].
+_held = 0  # Blocks of `held_back` around what the main thread does.
 
 
 def install() -> None:
@@ -48,9 +51,27 @@ def check() -> None:
     raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+  """Lets a signal wait for the end of the block, where it is raised. Main thread only.
+
+  For a second or so of work that must not be done by half. Without `install` it does nothing.
+  """
+  global _held
+  _held += 1
+  try:
+    yield
+  finally:
+    _held -= 1
+  if not _held:
+    check()
+
+
 def _interrupt(number: int, frame: types.FrameType | None) -> None:
   global _first
   _first = time.monotonic() if _first is None else _first
+  if _held:
+    return
   if _importing(frame) and time.monotonic() - _first < _MAX_IMPORT_SECONDS:
     _again()
     return

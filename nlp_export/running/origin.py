@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 from nlp_export.binding import gin_index
@@ -32,10 +34,13 @@ def machine() -> str:
   return platform.platform()
 
 
-def git_state() -> dict[str, Any] | None:
+@functools.cache
+def git_state() -> Mapping[str, Any] | None:
   """`{'commit': hash, 'changed': whether files differ from it}` of this repository.
 
-  None if it is not a git checkout, has no commit yet, or git is not installed.
+  Looked at once, when a run begins: the process goes on with the code of that moment, whatever
+  is committed until its report is written hours later. None if it is not a git checkout, has no
+  commit yet, or git is not installed.
   """
   root = _git('rev-parse', '--show-toplevel')
   commit = _git('rev-parse', 'HEAD')

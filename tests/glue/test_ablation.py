@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import types
 
 import pytest
 
-from nlp_export.ablation import planning
+from nlp_export import encoders
+from nlp_export.ablation import comparing, executing, planning
 from nlp_export.ablation.arms import EXPORT_KEYS, read_arms
 from nlp_export.ablation.study import Study
 from nlp_export.errors import RequestError
@@ -176,6 +179,15 @@ def _no_export(**options):
   raise AssertionError('EXPORT is given')
 
 
+# Before training.
+
+
+@pytest.mark.parametrize(('names', 'compared'), [
+    (('cola', 'rte', 'mrpc'), 'rte'), (('mrpc', 'cola'), 'mrpc'), (('sst2', 'cola'), 'sst2')])
+def test_pairs_are_compared_before_training_where_there_are_some(names, compared):
+  assert comparing.compared_task(names).name == compared
+
+
 # Curves.
 
 
@@ -203,3 +215,15 @@ def test_curves_of_a_cell_are_written_once_however_often_it_is(tmp_path):
       'epoch': [(10, 0.5), (20, 1.0)], 'loss': [(10, 0.5)], 'accuracy': [(20, 0.75)]}
   curves.write(str(tmp_path), cell, dataclasses.replace(result, history=()))
   assert not place.exists()
+
+
+def test_a_report_tells_what_an_arm_changes():
+  changed = study(glue_dir='glue', arms={
+      'export': {}, 'step': {'checkpoint': 'ckpt-5', 'encoder': encoders.bert, 'epochs': 1.0}})
+  told = executing._changed(types.SimpleNamespace(study=changed, arms=changed.named_arms))
+  assert {entry['name']: entry['value'] for entry in told} == {
+      'study.glue_dir': 'glue', 'arm step: epochs': 1.0, 'arm step: checkpoint': 'ckpt-5',
+      'arm step: encoder': 'bert'}
+  json.dumps(told)  # Goes into results.json.
+  with pytest.raises(TypeError):  # Control: gin's own value would not.
+    json.dumps(encoders.bert)

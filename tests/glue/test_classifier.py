@@ -142,14 +142,16 @@ def test_more_layers_than_there_are(recipe):
   assert error.value.message.endswith('but it has 2. Lower trainable_layers or reinit_top_layers')
 
 
-def test_layers_that_share_their_variables():
+@pytest.mark.parametrize('name', ['common/kernel', 'bert/encoder/layer.0/output/dense/kernel'])
+def test_layers_without_names_of_their_own(name):
   encoder = lab.toy_encoder()
-  encoder.variables = {'common/kernel': next(iter(encoder.variables.values()))}
+  encoder.variables = {name: next(iter(encoder.variables.values()))}
   assert encoder.last_layers(0) == []
   with pytest.raises(RequestError) as error:
     encoder.last_layers(1)
+  assert f'the first one is {name})' in error.value.message
   assert error.value.message.endswith(
-      'but its layers share their variables. Lower trainable_layers or reinit_top_layers')
+      'tool has named them. Leave out trainable_layers and reinit_top_layers')
 
 
 # Where it starts.

@@ -12,7 +12,7 @@ from nlp_export.errors import RequestError
 from nlp_export.glue import metrics, prediction_files, tasks
 from nlp_export.glue.cells import DEGENERATE, OK, Cell
 from nlp_export.glue.fine_tuning import finetune as module
-from nlp_export.glue.fine_tuning import runtime
+from nlp_export.glue.fine_tuning import loaded_encoders, runtime
 from nlp_export.glue.fine_tuning.arms import PoolerStart
 from nlp_export.glue.fine_tuning.finetune import CHOSEN_ON_DEV, FineTuning
 from nlp_export.glue.fine_tuning.trainer import Trainer
@@ -157,7 +157,7 @@ def test_a_held_out_share_is_left_out_of_training(tmp_path, monkeypatch):
       scored.append(texts)
       return super().predict(texts, check)
 
-  monkeypatch.setattr(module, 'Trainer', Watching)
+  monkeypatch.setattr(loaded_encoders, 'Trainer', Watching)
   result = lab.run_cell(finetune, cell(
       checkpoint='best', held_out_share=0.3, epochs=1), tmp_path)
   assert sizes == {13} and sorted(seen) == list(range(13))  # 18 less round(5.4).
@@ -182,6 +182,20 @@ def test_what_is_held_out_and_what_is_trained_on_are_all_examples():
   assert rows(module._held_out(examples, texts, recipe, 5)[1]) == rows(held_out)
   assert rows(module._held_out(examples, texts, recipe, 6)[1]) != rows(held_out)
   assert module._held_out(examples, texts, lab.RECIPE, 5)[1] is None
+
+
+@pytest.mark.parametrize(('count', 'share', 'kept'), [(1, 0.1, 0), (2, 0.8, 0), (2, 0.1, 1)])
+def test_nothing_left_to_train_on_is_refused(count, share, kept):
+  examples = lab.examples('mrpc', 'train', count)
+  texts = lab.toy_tokens(examples.texts, 8)
+  recipe = dataclasses.replace(lab.RECIPE, checkpoint='best', held_out_share=share)
+  if kept:  # Control.
+    (_, labels), (_, held_out) = module._held_out(examples, texts, recipe, 5)
+    assert (len(labels), len(held_out)) == (kept, count - kept)
+    return
+  with pytest.raises(RequestError) as error:
+    module._held_out(examples, texts, recipe, 5)
+  assert error.value.message.endswith('recipe.held_out_share=0, or give more examples')
 
 
 # What goes wrong.
@@ -211,6 +225,32 @@ def test_an_interrupted_cell_goes_on(tmp_path):
                  lab.EndingWork(str(directory / 'work'), str(directory), 6))
   fresh = FineTuning({('export', 'keep'): lab.ToyArm()}, lab.load_task)
   assert run(fresh, directory, cell('stsb', **options)) == whole
+
+
+@pytest.mark.parametrize('choice', ['best', 'last'])
+def test_a_training_outlives_an_interrupt_of_its_predictions(tmp_path, monkeypatch, choice):
+  one = cell(checkpoint=choice, evaluations_per_epoch=2)
+  arms, steps, calls = {('export', 'keep'): lab.ToyArm()}, [], []
+
+  class Interrupted(Trainer):
+    def step(self, texts, *more, **options):
+      if len(texts) > 1:
+        steps.append(more)
+      return super().step(texts, *more, **options)
+
+    def predict(self, texts, check=None):
+      calls.append(texts)
+      if len(calls) == 5:  # After four evaluations.
+        raise KeyboardInterrupt
+      return super().predict(texts, check)
+
+  whole = run(FineTuning(arms, lab.load_task), tmp_path / 'whole', one)
+  monkeypatch.setattr(loaded_encoders, 'Trainer', Interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    lab.run_cell(FineTuning(arms, lab.load_task), one, tmp_path / 'ended')
+  assert len(steps) == 10
+  assert run(FineTuning(arms, lab.load_task), tmp_path / 'ended', one) == whole
+  assert (len(steps), len(calls)) == (10, 6)  # No step and no evaluation again.
 
 
 # The machine.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ import pytest
 from nlp_export.errors import RequestError
 from nlp_export.glue.published import Setting
 from nlp_export.glue.published_rows import Recipe
-from nlp_export.glue.statistics import Settings, analyse, scores
+from nlp_export.glue.statistics import Settings, analyse, scores, verdicts
 
 SETTINGS = Settings(replicates=300)
 METRIC = {'rte': 'accuracy', 'mrpc': 'f1', 'cola': 'matthews_correlation', 'wnli': 'accuracy'}
@@ -80,10 +82,24 @@ def test_three_seeds_can_only_suggest(clear):
   few = Matrix({'keep': 0.2, 'identity': 1.5}, seeds=3, spread=0.02)
   (verdict,) = few.analysis().verdicts
   assert (verdict.answer, verdict.sure) == ('identity', 'suggested')
-  assert 'rests on 3 seeds' in verdict.sentence
+  assert 'rests on 3 seeds' in verdict.sentence and 'cannot confirm it' in verdict.sentence
   (overall,) = few.analysis().average_comparisons
   assert overall.p_permutation == overall.p_permutation_smallest == 0.25
   assert '3 seeds give 0.25 at best' in overall.sentence
+
+
+def test_seeds_that_could_confirm_and_do_not_are_not_called_too_few():
+  skills = {'keep': 0.8, 'identity': 0.82, 'random': -0.6}
+  for seeds, told in ((6, 'cannot confirm it with so few'), (8, 'does not confirm it')):
+    made = Matrix(skills, seeds=seeds, spread=0.15)
+    averages = made.analysis()
+    comparisons = [dataclasses.replace(c, p_permutation_holm=0.2, verdict='first' if
+                                       c.first == 'keep' else 'second')
+                   for c in averages.average_comparisons]
+    verdict = verdicts.which_pooler('export', averages.averages, comparisons, averages.groups,
+                                    SETTINGS)
+    assert (verdict.answer, verdict.sure) == ('keep', 'suggested')
+    assert told in verdict.sentence and 'p < 0.001' in verdict.sentence
 
 
 def test_no_difference_is_left_open_with_the_seeds_it_would_take():
@@ -92,6 +108,20 @@ def test_no_difference_is_left_open_with_the_seeds_it_would_take():
   assert (verdict.answer, verdict.sure) == ('open', 'open')
   assert verdict.sentence.startswith('This does not decide it')
   assert 'seeds would show a difference of this size' in verdict.sentence
+  assert 'is the best guess, and nothing was shown against' in verdict.sentence
+  assert 'behind it' not in verdict.sentence
+  told = r'it leads (keep|random) by \d+\.\d\d points \(95 % interval -'  # No sign: a lead is one.
+  assert re.search(told, verdict.sentence)
+
+
+def test_an_open_verdict_says_which_poolers_are_out():
+  made = Matrix({'keep': 0.8, 'identity': 0.82, 'random': -0.6}, seeds=5, spread=0.1)
+  (verdict,) = made.analysis().verdicts
+  assert verdict.answer == 'open' and 'random is behind it at 95 %.' in verdict.sentence
+  best = 'keep' if 'keep has the highest' in verdict.sentence else 'identity'
+  other = {'keep': 'identity', 'identity': 'keep'}[best]
+  assert verdict.sentence.endswith(
+      f'{best} is the best guess, and nothing was shown against {other}.')
 
 
 def test_no_pooler_wins_where_none_is_better():
@@ -223,6 +253,14 @@ def test_wnli_is_apart():
   assert {a.tasks for a in found.averages} == {('rte',)}
   assert {c.task for c in found.comparisons} == {'rte'}
   assert 'wnli' not in Matrix({'keep': 0.5}, tasks=('rte',)).analysis().apart_because
+
+
+def test_seeds_of_wnli_limit_nothing():
+  made = Matrix({'keep': 0.5, 'random': 0.5}, tasks=('rte', 'wnli'), seeds=8)
+  made.cells = [c for c in made.cells if c['task'] == 'rte' or c['seed'] < 2]
+  assert not [remark for remark in made.analysis().remarks if 'rest on' in remark]
+  made.cells = [c for c in made.cells if c['task'] == 'wnli' or c['seed'] < 3]  # Control.
+  assert made.analysis().remarks[0].startswith('With 3 seeds the intervals rest on')
 
 
 def test_averages_are_over_the_tasks_that_all_have():

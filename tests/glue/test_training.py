@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,13 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.errors import RequestError
 from nlp_export.glue.cells import Cell
+from nlp_export.glue.claims import ClaimLost
 from nlp_export.glue.fine_tuning import batches, training
 from nlp_export.glue.fine_tuning.classifier import HEAD_KERNEL, Classifier
 from nlp_export.glue.fine_tuning.trainer import Trainer
 from nlp_export.glue.fine_tuning.training import Training
 from nlp_export.glue.work import Work
+from nlp_export.running import interrupts
 from tests.glue import fine_tuning_lab as lab
 
 ROWS = [[1, *row, 2] for row in np.random.default_rng(0).integers(3, 9, (18, 5)).tolist()]
@@ -278,6 +283,94 @@ def test_states_are_written_as_often_as_asked(shared, tmp_path):
   train(shared, tmp_path)
   assert names_in(tmp_path) == []
   assert training.SAVE_EVERY_SECONDS >= 30  # A state of 20 M weights takes a second.
+
+
+# Ctrl-C.
+
+
+@pytest.fixture
+def signals():
+  """Signals are raised as in run.py; a function that sends one, and forgets what came."""
+  handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+  hook = sys.unraisablehook
+  interrupts.install()
+  yield lambda: os.kill(os.getpid(), signal.SIGTERM)
+  interrupts.install()
+  sys.unraisablehook = hook
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+
+
+def interrupted(shared, directory, send, step, when, scores, **options):
+  """A training that gets a signal at a step: 'in' the midst of it, or in its 'evaluation'."""
+  one_step = shared.step
+
+  def stepping(*a, **k):
+    found = one_step(*a, **k)  # Variables have changed, and nobody has been told.
+    if when == 'in' and (a[3] if len(a) > 3 else k['step']) == step - 1:
+      send()
+    return found
+
+  def evaluations():
+    for score, mark in zip(scores, (3, 5, 8, 10), strict=True):
+      if when == 'evaluation' and mark == step:
+        send()
+      yield score
+
+  shared.prepare([8])
+  shared.step = stepping
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      train(shared, directory, scores=evaluations(), **options)
+  finally:
+    del shared.step
+  interrupts.install()  # What came is forgotten, as in another process.
+
+
+@pytest.mark.parametrize(('step', 'when'), [
+    (1, 'in'), (4, 'in'), (5, 'in'), (10, 'in'), (3, 'evaluation'), (10, 'evaluation')])
+@pytest.mark.parametrize('choice', ['last', 'best'])
+def test_an_interrupted_training_is_saved_and_goes_on(
+    shared, tmp_path, signals, step, when, choice):
+  scores = [0.3, 0.4, 0.1, 0.2]
+  options = {'checkpoint': choice, 'evaluations_per_epoch': 2}
+  whole = told(train(shared, tmp_path / 'whole', scores=iter(scores), **options))
+  directory = tmp_path / 'ended'
+  interrupted(shared, directory, signals, step, when, scores, **options)
+  assert json.loads((directory / 'progress.json').read_text())['step'] == step
+  left = iter([score for score, mark in zip(scores, (3, 5, 8, 10), strict=True) if mark >= step])
+  assert told(train(shared, directory, scores=left, **options)) == whole
+  assert next(left, None) is None
+
+
+def test_an_interrupt_that_did_not_wait_for_the_step_saves_nothing(
+    shared, tmp_path, signals, monkeypatch):  # Control: held back, it would have been saved.
+  monkeypatch.setattr(interrupts, 'held_back', contextlib.nullcontext)
+  interrupted(shared, tmp_path, signals, 4, 'in', [0.3, 0.4, 0.1, 0.2], evaluations_per_epoch=2)
+  assert names_in(tmp_path) == []
+
+
+def test_a_second_interrupt_waits_for_the_state_of_the_first(
+    shared, tmp_path, signals, monkeypatch):
+  said = []
+  monkeypatch.setattr(Work, 'say', lambda self, line: (said.append(line), signals()))
+  interrupted(shared, tmp_path, signals, 4, 'in', [0.3, 0.4, 0.1, 0.2], evaluations_per_epoch=2)
+  assert said == ['saving the training at step 4 of 10, to go on there']
+  assert names_in(tmp_path) == ['progress', 'state_4', 'state_4']
+
+
+def test_a_state_that_cannot_be_written_at_an_interrupt_is_said(
+    shared, tmp_path, signals, monkeypatch):
+  said = []
+  monkeypatch.setattr(Work, 'say', lambda self, line: said.append(line))
+
+  def lost(self):
+    raise ClaimLost('glue/claims/0.json')
+
+  monkeypatch.setattr(Work, 'check_claim', lost)
+  interrupted(shared, tmp_path, signals, 4, 'in', [0.3, 0.4, 0.1, 0.2], evaluations_per_epoch=2)
+  assert said[-1] == 'not saved, an earlier state stays: glue/claims/0.json'
+  assert names_in(tmp_path) == []
 
 
 # NaN.

@@ -173,12 +173,25 @@ return Array.from(document.querySelectorAll('svg.plot text')).filter(text => {
 OVERLAPPING = """
 const hits = [];
 document.querySelectorAll('svg.plot').forEach(svg => {
-  const texts = Array.from(svg.querySelectorAll('text.name, text.value'));
+  const texts = Array.from(svg.querySelectorAll('text.name, text.value, text.tick'));
   const boxes = texts.map(text => text.getBoundingClientRect());
   boxes.forEach((a, i) => boxes.forEach((b, j) => {
     if (i < j && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4
         && b.top < a.bottom - 4) hits.push(texts[i].textContent + ' | ' + texts[j].textContent);
   }));
+});
+return hits;
+"""
+# Names and numbers that a zero line runs through.
+STRUCK = """
+const hits = [];
+document.querySelectorAll('svg.plot').forEach(svg => {
+  const lines = Array.from(svg.querySelectorAll('line.zero')).map(l => l.getBoundingClientRect());
+  svg.querySelectorAll('text.name, text.value').forEach(text => {
+    const box = text.getBoundingClientRect();
+    if (lines.some(l => box.left < l.right && l.left < box.right && box.top + 2 < l.bottom
+                   && l.top < box.bottom - 4)) hits.push(text.textContent);
+  });
 });
 return hits;
 """
@@ -211,12 +224,15 @@ def test_every_drawing_has_a_name_a_table_and_a_place(driver, address, width):
     assert 150 < wide <= width and high > 50
   assert driver.execute_script(OUTSIDE, width) == []
   assert driver.execute_script(OVERLAPPING) == []
+  assert driver.execute_script(STRUCK) == []
   # Control: numbers that begin where they should end, then names that lie over each other.
   spoil = 'document.querySelectorAll("svg.plot text").forEach(text => text.setAttribute(%s));'
   driver.execute_script(spoil % '"text-anchor", "start"')
   assert driver.execute_script(OUTSIDE, width)
   driver.execute_script(spoil % '"y", "20"')
   assert driver.execute_script(OVERLAPPING)
+  driver.execute_script(spoil % '"y", "40"')
+  assert driver.execute_script(STRUCK)
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])

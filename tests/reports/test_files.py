@@ -184,6 +184,12 @@ def test_plots_stand_alone(report, tmp_path):
     assert all(0 <= float(p.get('x')) <= width - 300 for p in panels)
     assert all(float(p.get('y')) + float(p.get('height')) <= height for p in panels)
     assert 'prefers-color-scheme: dark' in text and 'href' not in text
+    last = [t.text for t in root.iter('{http://www.w3.org/2000/svg}text') if t.text][-1]
+    shown = next(t for t in root.iter('{http://www.w3.org/2000/svg}text') if t.text == last)
+    assert last.endswith('.') and float(shown.get('y')) < height  # How to read it, on the picture.
+    said = ' '.join(t.text for t in root.iter('{http://www.w3.org/2000/svg}text') if t.text)
+    assert 'in points' in said
+    assert ('Shaded: published' in said) == ('×: deg' in said) == path.endswith('scores.svg')
   assert reports.write_plots(str(tmp_path / 'none'), dataclasses.replace(
       report, cells=(), analysis=None)) == []
   assert results_json.SCHEMA_VERSION == 1

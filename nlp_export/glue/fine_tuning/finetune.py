@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nlp_export import files
+from nlp_export.errors import RequestError
 from nlp_export.glue import cell_files, degenerate, metrics, prediction_files, tasks
 from nlp_export.glue.cells import DEGENERATE, OK, Cell, CellResult
 from nlp_export.glue.examples import Examples
@@ -88,9 +89,11 @@ class FineTuning:
     training = Training(cell, recipe, trainer, *train, evaluate, main_metric, work,
                         self._save_every_seconds)
     progress = training.run()
-    predictions = {
-        name: Predictions(trainer.predict(texts[name], interrupts.check), split.ids, split.labels)
-        for name, split in examples.items() if name != TRAIN}
+    with training.saved_at_interrupt(progress):  # QQP's test set has 390,965 rows.
+      predictions = {
+          name: Predictions(
+              trainer.predict(texts[name], interrupts.check), split.ids, split.labels)
+          for name, split in examples.items() if name != TRAIN}
     work.check()
     place = cell_files.predictions_file(cell)
     prediction_files.write(files.join(work.out_dir, place), predictions)
@@ -138,9 +141,14 @@ def _held_out(
   labels = examples.labels
   if labels is None:
     raise ValueError(f'{examples.task.name} {examples.split} has no labels to train on')
-  count = round(recipe.held_out_share * len(labels))
   if not recipe.held_out_share:
     return (texts, labels), None
+  count = round(recipe.held_out_share * len(labels))
+  if max(1, count) >= len(labels):
+    raise RequestError(
+        f'{examples.place} has {len(labels)} example{"" if len(labels) == 1 else "s"}: with a '
+        f'held_out_share of {recipe.held_out_share:g} none would be left to train on. Write '
+        '--set recipe.held_out_share=0, or give more examples')
   order = np.argsort(np.random.Philox(data_seed).random_raw(len(labels)), kind='stable')
   out, kept = np.sort(order[:max(1, count)]), np.sort(order[max(1, count):])
   return (texts.rows(kept), labels[kept]), (texts.rows(out), labels[out])

@@ -159,10 +159,12 @@ class TrainableEncoder:
     """
     layers = sorted({layer for layer in map(self.layer_of, self.variables) if layer is not None})
     if count > len(layers):
-      shared = 'its layers share their variables' if not layers else f'it has {len(layers)}'
-      raise RequestError(
-          f'The last {count} layers of the encoder were asked for, but {shared}. Lower '
-          'trainable_layers or reinit_top_layers')
+      why = f'it has {len(layers)}. Lower trainable_layers or reinit_top_layers'
+      if not layers:
+        why = (f'none of its variables is named .../layer_0/... (the first one is '
+               f'{next(iter(self.variables))}): its layers share them, as in ALBERT, or another '
+               'tool has named them. Leave out trainable_layers and reinit_top_layers')
+      raise RequestError(f'The last {count} layers of the encoder were asked for, but {why}')
     chosen = set(layers[len(layers) - count:])
     return [name for name in self.variables if self.layer_of(name) in chosen]
 

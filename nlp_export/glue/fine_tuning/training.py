@@ -2,19 +2,22 @@
 
 What there is to go on from lies in the cell's work directory: a checkpoint of all that training
 changes, and `progress.json`, written after it, which names it. So a kill between any two operations
-leaves the earlier state or the later one, and what follows is the same to the last bit.
+leaves the earlier state or the later one, and what follows is the same to the last bit. Ctrl-C
+waits for the end of a step and saves what there is by then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
+import logging
 import math
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -98,6 +101,9 @@ class Training:
     self._epochs: dict[int, list[batches.Batch]] = {}
     self._best: list[np.ndarray] = []
     self._state = trainer.state()
+    self._saved_step = 0
+    self._saved_at = 0.0
+    self._is_divided = False  # Whether variables and progress are of different steps.
 
   def run(self) -> Progress:
     """Trains from where an earlier process has stopped, or from the start.
@@ -109,16 +115,26 @@ class Training:
                           for batch in [self._batch(step)])
     self._trainer.reset(self._cell.init_seed, self._cell.pooler_seed)
     progress = self._resume()
-    saved_at = time.monotonic()
-    while progress.step < self._total and self._is_sound(progress):
-      self._one_step(progress)
-      if time.monotonic() - saved_at > self._save_every and progress.step < self._total:
-        self._save(progress)
-        saved_at = time.monotonic()
+    self._saved_step, self._saved_at = progress.step, time.monotonic()
+    with self.saved_at_interrupt(progress):
+      self._train(progress)
     if self._best:
       for variable, value in zip(self._variables(), self._best, strict=True):
         variable.assign(value)
     return progress
+
+  @contextlib.contextmanager
+  def saved_at_interrupt(self, progress: Progress) -> Iterator[None]:
+    """Around what Ctrl-C may end, and what is done of the training should outlive.
+
+    Args:
+      progress: of `run`.
+    """
+    try:
+      yield
+    except KeyboardInterrupt:
+      self._save_at_interrupt(progress)
+      raise
 
   def totals(self, steps: int) -> tuple[int, int, float]:
     """Examples, real tokens and padding share of the first `steps` batches."""
@@ -140,8 +156,29 @@ class Training:
     """Not after a loss that is no number: nothing after it would be."""
     return not progress.history or math.isfinite(progress.history[-1]['loss'])
 
+  def _train(self, progress: Progress) -> None:
+    self._log_if_due(progress)  # What an interrupt in an evaluation has left to do.
+    while progress.step < self._total and self._is_sound(progress):
+      interrupts.check()
+      with self._undivided():
+        self._one_step(progress)
+      self._log_if_due(progress)
+      self._work.progress(
+          progress.step / self._total,
+          f'step {progress.step} of {self._total}, loss {progress.history[-1]["loss"]:.3f}'
+          if progress.history else '')
+      if time.monotonic() - self._saved_at > self._save_every and progress.step < self._total:
+        self._save(progress)
+
+  @contextlib.contextmanager
+  def _undivided(self) -> Iterator[None]:
+    """Around what changes variables or progress: Ctrl-C waits until they fit each other again."""
+    with interrupts.held_back():
+      self._is_divided = True
+      yield
+      self._is_divided = False
+
   def _one_step(self, progress: Progress) -> None:
-    interrupts.check()
     step = progress.step
     rate = self._recipe.learning_rate_at(step, self._total)
     start = time.perf_counter()
@@ -151,14 +188,18 @@ class Training:
     progress.losses.append(loss)
     progress.norms.append(norm)
     progress.step = step + 1
+
+  def _log_if_due(self, progress: Progress) -> None:
+    """Evaluates and adds to the history after the steps that are for it, once."""
+    if not progress.losses:
+      return
+    step = progress.step - 1
     evaluated = self._recipe.is_evaluated_after(step, len(self._texts))
     every = max(1, self._total // _POINTS)
-    if evaluated or progress.step % every == 0 or not math.isfinite(loss):
-      self._log(progress, rate, self._evaluate() if evaluated else {})
-    self._work.progress(
-        progress.step / self._total,
-        f'step {progress.step} of {self._total}, loss {progress.history[-1]["loss"]:.3f}'
-        if progress.history else '')
+    if evaluated or progress.step % every == 0 or not math.isfinite(progress.losses[-1]):
+      metrics = self._evaluate() if evaluated else {}  # It changes nothing: Ctrl-C ends it at once.
+      with self._undivided():
+        self._log(progress, self._recipe.learning_rate_at(step, self._total), metrics)
 
   def _log(self, progress: Progress, rate: float, metrics: Mapping[str, float]) -> None:
     progress.history.append({
@@ -181,8 +222,26 @@ class Training:
 
   # What an ended process leaves.
 
+  def _save_at_interrupt(self, progress: Progress) -> None:
+    """What would be lost since the last state, if variables and progress fit each other."""
+    if self._is_divided or progress.step == self._saved_step:
+      return
+    with interrupts.held_back():  # A second one, too: programs such as `timeout` send two.
+      self._work.say(
+          f'saving the training at step {progress.step} of {self._total}, to go on there')
+      try:
+        self._save(progress)
+      except Exception as error:  # The process ends all the same, as it was told to.
+        logging.getLogger(__name__).warning('not saved at the interrupt', exc_info=error)
+        self._work.say(f'not saved, an earlier state stays: {error}')
+
   def _save(self, progress: Progress) -> None:
-    self._work.check()
+    with interrupts.held_back():
+      self._write(progress)
+    self._saved_at = time.monotonic()
+
+  def _write(self, progress: Progress) -> None:
+    self._work.check_claim()
     progress.state = f'state_{progress.step}'
     self._state.write(self._path(progress.state))
     if self._best and not progress.best_file:
@@ -190,7 +249,8 @@ class Training:
       data = io.BytesIO()
       np.savez(data, *self._best)
       files.write_bytes(self._path(progress.best_file), data.getvalue())
-    self._work.check()
+    self._work.check_claim()
+    self._saved_step = progress.step  # From here on a file may name it: it is not written again.
     # A correlation of constant predictions is NaN, a norm may be infinite: Python's own reader of
     # JSON, the only one here, gives them back.
     files.write_text(self._path(_PROGRESS), json.dumps(

@@ -225,10 +225,12 @@ def _remarks(
   """What limits the conclusions."""
   sizes: dict[tuple, int] = {}
   for run in runs:
+    if run.task in APART:  # Nothing is concluded from their seeds.
+      continue
     key = (run.task, run.pooler, run.arm)
     sizes[key] = sizes.get(key, 0) + (run.status == 'ok')
   least = min(sizes.values(), default=0)
-  if least < _FEW_SEEDS:
+  if sizes and least < _FEW_SEEDS:
     yield (f'With {seeds_word(least)} the intervals rest on the assumption that scores are about '
            f'normal over seeds; a permutation test needs at least {_FEW_SEEDS} to find anything.')
   bare = [task for task, found in replicates.items()
@@ -248,4 +250,4 @@ def _remarks(
     for note in (given,) if isinstance(given, str) else given:
       notes[note] = notes.get(note, 0) + 1
   for note, count in notes.items():
-    yield f'{note} ({count} of {len(cells)} cells).'
+    yield f'{note.rstrip(".")} ({count} of {len(cells)} cells).'

@@ -15,6 +15,7 @@ from nlp_export.glue.statistics.runs import Run
 from nlp_export.glue.statistics.words import (
     listed,
     margin_word,
+    p_is,
     points,
     probability,
     seeds_word,
@@ -161,7 +162,7 @@ def _sentence(comparison: Comparison, settings: Settings, family: str) -> str:
   if len(found.seeds) < 2 or found.interval is None:
     return f'{name}: {mean} in {seeds}, which says nothing of the spread. Run at least 3 seeds.'
   shown = (f'{mean}, {span(found.interval)}, over {seeds}; '
-           f'p = {probability(comparison.p_holm)}{f" ({family})" if family else ""}')
+           f'{p_is(comparison.p_holm)}{f" ({family})" if family else ""}')
   every, degenerate = comparison.with_degenerate, ''
   if every is not None and every != found:
     degenerate = f' With degenerate runs: {points(every.mean, sign=True)}.'
@@ -173,7 +174,7 @@ def _sentence(comparison: Comparison, settings: Settings, family: str) -> str:
       weak = (f' The permutation test, which does not assume normal differences, cannot confirm '
               f'it: {seeds} give {probability(least)} at best.' if least and
               least > settings.alpha else
-              f' The permutation test does not confirm it (p = {probability(q)}).')
+              f' The permutation test does not confirm it ({p_is(q)}).')
     return f'{name}: {winner} is better, {shown}.{weak}{degenerate}'
   if comparison.verdict == EQUIVALENT:
     return (f'{name}: no difference that matters, {shown}; all of the interval is below '

@@ -11,7 +11,7 @@ from nlp_export.glue.statistics import equivalence_test, permutation
 from nlp_export.glue.statistics.paired import Paired, Replicates, paired, pairs
 from nlp_export.glue.statistics.results import Equivalence, Interval, Settings, Statistics
 from nlp_export.glue.statistics.runs import Run
-from nlp_export.glue.statistics.words import margin_word, points, probability, seeds_word, span
+from nlp_export.glue.statistics.words import margin_word, p_is, points, seeds_word, span
 
 EQUIVALENT, DIFFERENT, TOO_FEW = 'equivalent', 'different', 'not enough seeds'
 
@@ -140,11 +140,11 @@ def _sentence(test: Equivalence, settings: Settings) -> str:
       ' Pairs of which one run is degenerate were tested too and are part of this answer.')
   if test.verdict == EQUIVALENT:
     how = ('every prediction is the same' if test.identical_predictions == len(found.seeds) else
-           f'mean difference {mean}, {ends}, p = {probability(test.p_equivalence)}')
+           f'mean difference {mean}, {ends}, {p_is(test.p_equivalence)}')
     return f'{name} are equivalent within {margin} over {seeds}: {how}.{unequal}{left_out}'
   if test.verdict == DIFFERENT:
     return (f'{name} are different over {seeds}: mean difference {mean}, {ends}, '
-            f'p = {probability(test.p_difference_holm)} after Holm.{unequal}{left_out}')
+            f'{p_is(test.p_difference_holm)} after Holm.{unequal}{left_out}')
   would = (f'about {test.seeds_needed} would do' if test.seeds_needed and
            test.seeds_needed > len(found.seeds) else
            'how many would do cannot be told' if test.seeds_needed is None else

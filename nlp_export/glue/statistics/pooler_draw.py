@@ -17,7 +17,7 @@ import numpy as np
 
 from nlp_export.glue.statistics.results import Interval, PoolerDraw, Settings
 from nlp_export.glue.statistics.runs import Run
-from nlp_export.glue.statistics.words import listed
+from nlp_export.glue.statistics.words import listed, percent
 
 SHARE_OF = 'the draw'
 
@@ -109,9 +109,10 @@ def _components(
   share = drawn / (drawn + rest) if drawn + rest > 0 else 0.0
   interval = Interval(float(low), float(high), settings.confidence, SHARE_OF)
   sentence = (
-      f'{told}: the draw accounts for {share:.0%} of the variance ({settings.confidence:.0%} '
-      f'interval {low:.0%} to {high:.0%}); standard deviation {100 * math.sqrt(drawn):.1f} points '
-      f'from the draw, {100 * math.sqrt(rest):.1f} from the rest.')
+      f'{told}: the draw accounts for {percent(share)} of the variance '
+      f'({percent(settings.confidence)} interval {percent(low)} to {percent(high)}); standard '
+      f'deviation {100 * math.sqrt(drawn):.1f} points from the draw, {100 * math.sqrt(rest):.1f} '
+      'from the rest.')
   return _result(runs, design, total, math.sqrt(drawn), math.sqrt(rest), share, interval, p_value,
                  sentence)
 
@@ -155,8 +156,8 @@ def _confounded(
                    f'{told}. {assumption}, they would vary more than they do: nothing is to be '
                    'seen of the draw.')
   sentence = (
-      f'{told}. {assumption}: the draw accounts for {share:.0%} of the variance '
-      f'({settings.confidence:.0%} interval {low:.0%} to {high:.0%}).' +
+      f'{told}. {assumption}: the draw accounts for {percent(share)} of the variance '
+      f'({percent(settings.confidence)} interval {percent(low)} to {percent(high)}).' +
       ('' if same else f' {cure}'))
   return _result(runs, design, total, drawn, math.sqrt(rest), share,
                  Interval(float(low), float(high), settings.confidence, SHARE_OF),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nlp_export.glue.statistics import permutation
 from nlp_export.glue.statistics.comparing import (
     EQUIVALENT,
     FIRST,
@@ -22,8 +23,9 @@ from nlp_export.glue.statistics.results import (
 from nlp_export.glue.statistics.words import (
     listed,
     margin_word,
+    p_is,
+    percent,
     points,
-    probability,
     seeds_word,
     span,
 )
@@ -70,15 +72,17 @@ def which_pooler(
         SUGGESTED)
     told = '; '.join(_against(c, best.pooler) for c in rivals)
     caution = '' if sure == SHOWN else (
-        f' This rests on {seeds_word(seeds)} and on normal differences: a permutation test cannot '
-        'confirm it with so few, so run more before it is published.')
+        f' This rests on {seeds_word(seeds)} and on normal differences: a permutation test ' +
+        ('cannot confirm it with so few' if
+         permutation.smallest(seeds) * len(comparisons) > settings.alpha else
+         'does not confirm it') + ', so run more before it is published.')
     return Verdict(question, best.pooler, sure, f'Choose {best.pooler}: {lead}, better than '
                    f'{told}.{caution}{suffix.text}')
   if all(c.verdict == EQUIVALENT for c in rivals):
     return Verdict(
         question, 'any', SHOWN,
         f'The choice does not matter: {lead}, and no other pooler is more than '
-        f'{margin_word(settings.margin_points)} from it ({settings.confidence:.0%} intervals, '
+        f'{margin_word(settings.margin_points)} from it ({percent(settings.confidence)} intervals, '
         f'{seeds_word(seeds)}).{suffix.text}')
   unsure = [c for c in rivals if not _wins(c, best.pooler)]
   if seeds < 2:
@@ -100,8 +104,20 @@ def which_pooler(
     would = 'A few more seeds should show a difference of this size, if it is real.'
   reason = (f'not by enough to be sure: it leads {told}' if unsure else
             'its lead rests on leaving degenerate runs out')
+  doubtful = suffix.turned or any(rests_on_omission(c, settings) for c in unsure)
+  meanwhile = '' if doubtful else _meanwhile(best, rivals, settings)
   return Verdict(question, OPEN, UNSURE, f'This does not decide it: {lead}, but {reason} '
-                 f'({seeds_word(seeds)}). {would}{suffix.text}')
+                 f'({seeds_word(seeds)}). {would}{meanwhile}{suffix.text}')
+
+
+def _meanwhile(best: Average, rivals: Sequence[Comparison], settings: Settings) -> str:
+  """What an open verdict leaves to choose from: for those who cannot wait for more seeds."""
+  behind = [_other(c, best.pooler) for c in rivals if _wins(c, best.pooler)]
+  level = [_other(c, best.pooler) for c in rivals if not _wins(c, best.pooler)]
+  found = (f' {listed(behind)} {"is" if len(behind) == 1 else "are"} behind it at '
+           f'{percent(settings.confidence)}.' if behind else '')
+  return (f'{found} Until more is known, {best.pooler} is the best guess, and nothing was shown '
+          f'against {listed(level)}.')
 
 
 def as_good_as_baseline(tests: Sequence[Equivalence], settings: Settings) -> Verdict | None:
@@ -154,13 +170,17 @@ def _wins(comparison: Comparison, name: str) -> bool:
 
 def _against(comparison: Comparison, name: str) -> str:
   """The comparison seen from one side: 'identity by 1.20 points (95 % interval ...)'."""
-  found = comparison.without_degenerate
-  other = comparison.second if comparison.first == name else comparison.first
+  found, other = comparison.without_degenerate, _other(comparison, name)
   if found is None or found.interval is None:
     return f'{other} in no seed that both have'
   turn = 1 if comparison.first == name else -1
   ends = sorted((turn * found.interval.low, turn * found.interval.high))
   interval = span(type(found.interval)(ends[0], ends[1], found.interval.confidence,
                                        found.interval.covers))
-  return (f'{other} by {points(turn * found.mean, sign=True)} ({interval}, '
-          f'p = {probability(comparison.p_holm)} after Holm)')
+  by = 'by' if turn * found.mean > 0 else 'not at all in the seeds that both have, with'
+  return (f'{other} {by} {points(turn * found.mean)} ({interval}, '
+          f'{p_is(comparison.p_holm)} after Holm)')
+
+
+def _other(comparison: Comparison, name: str) -> str:
+  return comparison.second if comparison.first == name else comparison.first

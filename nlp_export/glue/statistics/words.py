@@ -15,7 +15,7 @@ def points(value: float, *, sign: bool = False) -> str:
 def span(interval: Interval) -> str:
   """'95 % interval -0.10 to +0.20'."""
   low, high = (round(100 * end, 2) + 0.0 for end in (interval.low, interval.high))
-  return f'{100 * interval.confidence:.3g} % interval {low:+.2f} to {high:+.2f}'
+  return f'{percent(interval.confidence)} interval {low:+.2f} to {high:+.2f}'
 
 
 def probability(p: float | None) -> str:
@@ -23,6 +23,17 @@ def probability(p: float | None) -> str:
   if p is None:
     return 'unknown'
   return '< 0.001' if p < 0.001 else f'{p:.2g}'
+
+
+def p_is(p: float | None) -> str:
+  """'p = 0.013', 'p < 0.001'."""
+  told = probability(p)
+  return f'p {told}' if told.startswith('<') else f'p = {told}'
+
+
+def percent(share: float) -> str:
+  """0.824 -> '82.4 %', 0.95 -> '95 %'."""
+  return f'{100 * share:.3g} %'
 
 
 def seeds_word(count: int) -> str:

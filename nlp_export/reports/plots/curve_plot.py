@@ -15,6 +15,8 @@ from nlp_export.reports.plots.panels import Panel
 _POINTS = 40
 _HEIGHT = 92
 _FEW = 12
+# Room on the left for the numbers of the vertical axis, as a share of the steps.
+_GUTTER = 0.14
 
 Line = list[tuple[float, float]]  # (step, value), NaN where there is a gap.
 
@@ -36,8 +38,9 @@ def panels(cells: Sequence[CellResult], labels: Labels, prefix: str) -> dict[str
     lines = {name: {id(cell): _line(cell.history, name, factor) for cell in mine}
              for name, factor in (('loss', 1.0), (metric, 100.0)) if name}
     lines = {name: of for name, of in lines.items() if any(of.values())}
-    scale = svg.Scale(0.0, max((s for of in lines.values() for line in of.values()
-                                for s, _ in line), default=1.0) or 1.0)
+    last = max((s for of in lines.values() for line in of.values() for s, _ in line),
+               default=1.0) or 1.0
+    scale = svg.Scale(-_GUTTER * last, last)
     heights = {name: _heights(line for line in of.values()) for name, of in lines.items()}
     named: dict[tuple[str, str], list[CellResult]] = {}
     for cell in mine:
@@ -87,12 +90,11 @@ def _draw(
     y = top + _y(heights, value)
     body.append(svg.element('line', class_='grid', x1='0%', x2='100%', y1=y, y2=y))
     body.append(svg.element('text', svg.plain(value), class_='tick', x=0, y=y - 3))
-  steps = svg.ticks(0.0, scale.high, 4)
-  for step in steps:
-    last = ' steps' if step == steps[-1] else ''
-    anchor = 'start' if step == 0 else 'end' if scale.number(step) > 85 else 'middle'
-    body.append(svg.element('text', svg.plain(step) + last, class_='tick', x=scale(step),
+  for step in svg.ticks(0.0, scale.high, 4):
+    anchor = 'end' if scale.number(step) > 92 else 'middle'
+    body.append(svg.element('text', svg.plain(step), class_='tick', x=scale(step),
                             y=top + _HEIGHT + 16, text_anchor=anchor))
+  body.append(svg.element('text', 'step', class_='tick', x=0, y=top + _HEIGHT + 16))
   for cell, line in part:
     dead = '' if cell.status == 'ok' else ' dashed'
     shape = f'line {style}{dead}'

@@ -16,6 +16,7 @@ from nlp_export.reports.plots import svg
 from nlp_export.reports.plots.panels import Panel
 
 _ROW = 48
+_HEAD = 18  # Of a row: its name and numbers.
 _TOP = 6
 _JITTER = (0, -3, 3, -1.5, 1.5)
 
@@ -81,15 +82,12 @@ def draw(
     stacked = svg.two_lines((row.name, row.told) for row in rows)
   step = _ROW + svg.SECOND_LINE * stacked
   bottom = _TOP + step * len(rows)
-  zero = scale(0.0)
-  body = [svg.element(
-      'rect', svg.element('title', f'differences below {100 * margin:g} points do not matter'),
-      class_='margin', x=scale(-100 * margin), width=scale.width(-100 * margin, 100 * margin),
-      y=_TOP, height=bottom - _TOP)]
-  body += svg.gridlines(scale, _TOP, bottom)
-  body.append(svg.element('line', class_='zero', x1=zero, x2=zero, y1=_TOP - 4, y2=bottom + 2))
+  body: list[Markup] = []
   for place, row in enumerate(rows):
-    body += _row(row, scale, _TOP + step * place, stacked)
+    top = _TOP + step * place
+    body += _ground(scale, margin, top + _HEAD + svg.SECOND_LINE * stacked, top + step,
+                    place == len(rows) - 1)
+    body += _row(row, scale, top, stacked)
   height = bottom + 22
   if any(sides):
     if sides[0]:
@@ -101,6 +99,20 @@ def draw(
     height += 18
   spoken = '; '.join(f'{row.name}: {row.told}' for row in rows)
   return svg.drawing(body, height, f'{name}; {spoken}', table_id)
+
+
+def _ground(
+    scale: svg.Scale, margin: float, top: float, bottom: float, last: bool
+) -> list[Markup]:
+  """What a row is read against, below its text: on a phone a line would run through the numbers."""
+  zero = scale(0.0)
+  return [
+      svg.element(
+          'rect', svg.element('title', f'differences below {100 * margin:g} points do not matter'),
+          class_='margin', x=scale(-100 * margin), width=scale.width(-100 * margin, 100 * margin),
+          y=top, height=bottom - top),
+      *svg.gridlines(scale, top, bottom, names=last),
+      svg.element('line', class_='zero', x1=zero, x2=zero, y1=top, y2=bottom + 2 * last)]
 
 
 def _row(row: Row, scale: svg.Scale, top: float, stacked: bool) -> list[Markup]:
