@@ -50,9 +50,9 @@ class Workers:
     self.alive.remove(worker)
 
   def kill_all(self) -> None:
-    for worker in self.alive:  # At one moment: nobody sees another die.
+    for worker in self.alive:  # All stand still before the first dies: nobody may take over.
       with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
+        os.killpg(worker.pid, signal.SIGSTOP)
     for worker in list(self.alive):
       self.kill(worker)
 
