@@ -139,13 +139,17 @@ def measure(
 
 
 def _work_in(task: str, entries: dict[str, Any], given: Given) -> dict[str, Any]:
-  """What one pass over the examples is, by those that say their lengths: they must agree."""
+  """What one pass over the examples is, by those that say their lengths: they must agree.
+
+  All but for a few rows: TF-NLP's tokenizers fold "½" and "´" to several characters (NFKC) where
+  transformers keeps them, which is 4 of MRPC's 3,667 examples.
+  """
   said = {name: entry['prepared'].pop('lengths') for name, entry in entries.items()
           if 'lengths' in entry['prepared']}
   if not said:
     return {}
   name, lengths = next(iter(said.items()))
-  wrong = [other for other in said if said[other] != lengths]
+  wrong = [other for other in said if not _nearly_equal(said[other], lengths)]
   if wrong:
     sys.exit(f'{task}: {wrong[0]} and {name} do not train on the same tokens ({sum(said[wrong[0]])}'
              f' and {sum(lengths)} of them), so no comparison of speed makes sense.')
@@ -154,11 +158,19 @@ def _work_in(task: str, entries: dict[str, Any], given: Given) -> dict[str, Any]
           'flops': shape.training_flops(lengths), 'shape': dataclasses.asdict(shape)}
 
 
+def _nearly_equal(some: Sequence[int], others: Sequence[int]) -> bool:
+  """Whether at most one example in 100 differs, and all tokens together by one in 1,000."""
+  if len(some) != len(others):
+    return False
+  differing = sum(a != b for a, b in zip(some, others, strict=True))
+  return differing <= len(some) / 100 and abs(sum(some) - sum(others)) <= sum(others) / 1000
+
+
 def _check_equal_work(task: str, work: dict[str, Any], entries: dict[str, Any]) -> None:
   """Each must have met all of these tokens, but `tf_hub`, which takes fewer batches."""
   for name, entry in entries.items():
     for passed in entry['rounds']:
-      if work and name != TF_HUB and passed['tokens'] != work['tokens']:
+      if work and name != TF_HUB and abs(passed['tokens'] - work['tokens']) > work['tokens'] / 1000:
         sys.exit(f'{task}: {name} trained on {passed["tokens"]} tokens instead of '
                  f'{work["tokens"]}, so no comparison of speed makes sense.')
 

@@ -232,3 +232,11 @@ def test_the_command(tmp_path):
     (only,) = entry['rounds']
     assert only['tokens'] == task['tokens'] <= only['positions']
   assert {'float32', 'bfloat16'} == set(result['matmul'][0])
+
+
+def test_a_few_rows_may_be_tokenised_otherwise():
+  lengths = [50] * 200
+  assert fine_tuning._nearly_equal([51, 49, *lengths[2:]], lengths)
+  assert not fine_tuning._nearly_equal([51, 49, 51, *lengths[3:]], lengths)  # More than 1 in 100.
+  assert not fine_tuning._nearly_equal([70, *lengths[1:]], lengths)  # More than 1 token in 1,000.
+  assert not fine_tuning._nearly_equal(lengths[1:], lengths)
