@@ -100,6 +100,15 @@ def record(lab: Path) -> dict:
   return json.loads((lab / 'out' / 'matrix' / 'run.json').read_text())
 
 
+def two_at_work(lab: Path) -> tuple[subprocess.Popen, subprocess.Popen]:
+  """The process that began the run and one that joined it, each with a cell begun."""
+  first = start(lab)
+  wait_until(lambda: len(ran(lab)) >= 1)
+  second = start(lab)
+  wait_until(lambda: len({pid for pid, _ in ran(lab)}) == 2)
+  return first, second
+
+
 def test_three_processes_share_one_run(lab):
   processes = [start(lab) for _ in range(3)]
   screens = [process.communicate(timeout=60)[0] for process in processes]
@@ -118,10 +127,7 @@ def test_three_processes_share_one_run(lab):
 
 
 def test_the_first_is_killed_and_a_joined_one_ends_the_run(lab):
-  first = start(lab)
-  wait_until(lambda: len(ran(lab)) >= 1)
-  second = start(lab)
-  wait_until(lambda: len({pid for pid, _ in ran(lab)}) == 2)
+  first, second = two_at_work(lab)
   os.killpg(first.pid, signal.SIGKILL)
   first.communicate()
   screen, _ = second.communicate(timeout=60)
@@ -134,10 +140,7 @@ def test_the_first_is_killed_and_a_joined_one_ends_the_run(lab):
 
 
 def test_a_joined_one_is_killed_and_the_first_ends_the_run(lab):
-  first = start(lab)
-  wait_until(lambda: len(ran(lab)) >= 1)
-  second = start(lab)
-  wait_until(lambda: len({pid for pid, _ in ran(lab)}) == 2)
+  first, second = two_at_work(lab)
   os.killpg(second.pid, signal.SIGKILL)
   second.communicate()
   screen, _ = first.communicate(timeout=60)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import nlp_export
 from nlp_export.glue.statistics.results import Settings, Verdict
 from nlp_export.glue.statistics.words import margin_word
 from nlp_export.reports import groups, run_tables
@@ -42,6 +43,19 @@ class Answer:
   sure: str
   level: int
   meaning: str
+
+
+def for_templates(report: Report) -> dict[str, Any]:
+  """What the page and the Markdown both tell, by the names that their templates use."""
+  return {
+      'report': report,
+      'answers': answers(report),
+      'alerts': alerts(report),
+      'remarks': remarks(report),
+      'sentences': sentences(report),
+      'tally': tally(report),
+      'version': nlp_export.__version__,
+  }
 
 
 def answers(report: Report) -> list[Answer]:

@@ -6,7 +6,6 @@ import re
 
 import jinja2
 
-import nlp_export
 from nlp_export.reports import answers, groups, run_tables, tables
 from nlp_export.reports.content import Report
 from nlp_export.reports.groups import Labels
@@ -63,12 +62,7 @@ def render(report: Report) -> str:
   several = [c for c in analysis.average_comparisons if len(c.tasks) > 1] if analysis else []
   compared = [*several, *analysis.comparisons] if analysis else []
   return _ENVIRONMENT.get_template('report.md.jinja').render(
-      report=report,
-      answers=answers.answers(report),
-      alerts=answers.alerts(report),
-      remarks=answers.remarks(report),
-      sentences=answers.sentences(report),
-      tally=answers.tally(report),
+      **answers.for_templates(report),
       found=sections(report),
       scores=[tables.scores(task, part, labels) for task, part in groups.by_task(shown).items()],
       apart=[tables.scores(task, part, labels) for task, part in groups.by_task(apart).items()],
@@ -80,5 +74,4 @@ def render(report: Report) -> str:
       draws=(tables.pooler_draws(analysis.pooler_draws, labels)
              if analysis and analysis.pooler_draws else None),
       agreement=run_tables.agreement_summary(report.agreement) if report.agreement else None,
-      costs=run_tables.costs(report.cells),
-      version=nlp_export.__version__)
+      costs=run_tables.costs(report.cells))

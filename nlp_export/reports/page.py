@@ -8,7 +8,6 @@ import hashlib
 import jinja2
 from markupsafe import Markup
 
-import nlp_export
 from nlp_export.reports import answers
 from nlp_export.reports.content import Report
 from nlp_export.reports.sections import sections
@@ -32,14 +31,8 @@ def render(report: Report) -> str:
   script = _text('report.js.jinja')
   digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
   return ENVIRONMENT.get_template('report.html.jinja').render(
-      report=report,
-      answers=answers.answers(report),
-      alerts=answers.alerts(report),
-      remarks=answers.remarks(report),
-      sentences=answers.sentences(report),
-      tally=answers.tally(report),
+      **answers.for_templates(report),
       found=sections(report),
-      version=nlp_export.__version__,
       style=Markup(style()),  # noqa: S704 - our own file.
       script=Markup(script),  # noqa: S704 - our own file.
       script_hash=f'sha256-{digest}')

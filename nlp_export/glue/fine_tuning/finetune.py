@@ -81,9 +81,8 @@ class FineTuning:
         return {f'held_out_{name}': value for name, value in
                 _scores(task, task.dev_splits[0], trainer.predict(rows, interrupts.check),
                         labels).items()}
-      return {name: value for split in task.dev_splits for name, value in
-              _scores(task, split, trainer.predict(texts[split], interrupts.check),
-                      examples[split].labels).items()}
+      return _dev_scores(task, examples, {
+          split: trainer.predict(texts[split], interrupts.check) for split in task.dev_splits})
 
     main_metric = task.main_metric if held_out is None else f'held_out_{task.main_metric}'
     training = Training(cell, recipe, trainer, *train, evaluate, main_metric, work,
@@ -105,8 +104,8 @@ class FineTuning:
       training: Training, progress: Any, predictions: Mapping[str, Predictions], place: str,
       encoder_notes: Sequence[str],
   ) -> CellResult:
-    scores = {name: value for split in task.dev_splits for name, value in _scores(
-        task, split, predictions[split].outputs, examples[split].labels).items()}
+    scores = _dev_scores(
+        task, examples, {split: predictions[split].outputs for split in task.dev_splits})
     main_split = next(split for split in task.dev_splits
                       if task.main_metric in task.metric_names(split))
     reasons = degenerate.reasons(
@@ -124,6 +123,14 @@ class FineTuning:
         tokens_per_second=tokens / seconds, padding_share=padding, history=progress.history,
         predictions_file=place, gold_sha256=examples[main_split].gold_sha256(),
         labels=task.labels or (), degenerate=reasons, notes=tuple(dict.fromkeys(notes)))
+
+
+def _dev_scores(
+    task: Task, examples: Mapping[str, Examples], outputs: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+  """The metrics of all dev splits: MNLI's have a suffix each."""
+  return {name: value for split, found in outputs.items()
+          for name, value in _scores(task, split, found, examples[split].labels).items()}
 
 
 def _scores(
