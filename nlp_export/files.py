@@ -18,7 +18,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from nlp_export.errors import RequestError
 from nlp_export.file_errors import explain_failures, explained
@@ -111,6 +111,13 @@ def read_head(path: str, count: int) -> bytes:
     return f.read(count)
 
 
+@contextlib.contextmanager
+def open_binary(path: str) -> Iterator[BinaryIO]:
+  """Yields a file's bytes as a stream (read, seek, lines), for what does not fit into memory."""
+  with explain_failures('read', path), _open(path, 'rb') as f:
+    yield f
+
+
 def read_text(path: str) -> str:
   """The whole content of a UTF-8 file, line ends as they are. A byte-order mark is kept."""
   data = read_bytes(path)
@@ -158,24 +165,31 @@ def make_dirs(path: str) -> None:
     _gfile().makedirs(path) if is_remote(path) else os.makedirs(path, exist_ok=True)
 
 
-def write_bytes(path: str, data: bytes) -> None:
-  """Writes a whole file, with its parent directories; its readers see the old or the new one.
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+  """Yields a path beside `path`; the file that the block writes there becomes `path` at its end.
 
-  After a power cut too: some file systems (ext4, XFS) store the name before the bytes if not told.
+  For libraries that write. Readers see the old file or the whole new one, after a power cut too:
+  some file systems (ext4, XFS) store the name before the bytes if not told. Parents are made.
   """
   with explain_failures('write', path):
     make_dirs(dirname(path))
     temporary = _beside(path)
     try:
-      with _open(temporary, 'wb') as f:
-        f.write(data)
-        if not is_remote(path):
-          f.flush()
+      yield temporary
+      if not is_remote(path):
+        with open(temporary, 'rb') as f:
           os.fsync(f.fileno())
       rename(temporary, path, overwrite=True)
     except BaseException:  # Ctrl-C too: nothing half-written stays.
       remove(temporary, missing_ok=True)
       raise
+
+
+def write_bytes(path: str, data: bytes) -> None:
+  """Writes a whole file, see `replacing`."""
+  with replacing(path) as temporary, _open(temporary, 'wb') as f:
+    f.write(data)
 
 
 def write_text(path: str, text: str) -> None:

@@ -69,7 +69,8 @@ EXTRA_FILES = (PROVENANCE_FILE, RESTORE_FILE, VERIFICATION_FILE, OPERATIVE_CONFI
 
 # Below an out_dir.
 EXPORTS_DIR = 'exports'
-CLAIMS_DIR = 'glue/claims'  # Who works on what, of several processes.
+CLAIMS = 'claims'  # Directories of this name hold who works on what, of several processes.
+CLAIMS_DIR = f'glue/{CLAIMS}'
 
 
 def serving_output(layer: int) -> str:

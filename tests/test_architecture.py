@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS = {
     'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'handles'),
     'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts'),
+    'text': ('corpora', 'corpora.*'),
     'encoder, tokenizer': (
         'encoders', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers', 'tokenization',
         'tokenization.*',
@@ -32,6 +33,7 @@ STEPS = {
         'saved_models.expectations',  # What verification is told about the source.
     ),
     'export': ('exporting', 'embedding', 'staging'),  # All of the steps above for one checkpoint.
+    'pre-training': ('pretraining', 'pretraining.*'),
     'GLUE': ('glue', 'glue.*'),
     'report': ('reports', 'reports.*'),
     'ablation': ('ablation', 'ablation.*'),  # All of the steps above for a matrix.
@@ -46,7 +48,7 @@ LIGHT = (
 )  # fmt: skip
 HEAVY = (
     'tensorflow', 'tf_keras', 'keras', 'official', 'tensorflow_text', 'tensorflow_hub', 'jax',
-    'orbax', 'scipy', 'sklearn', 'pandas', 'transformers', 'torch',
+    'orbax', 'tensorstore', 'scipy', 'sklearn', 'pandas', 'transformers', 'torch',
 )  # fmt: skip
 
 # What a module other than config's may use of gin.

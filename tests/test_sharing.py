@@ -13,8 +13,8 @@ import pytest
 
 from nlp_export import files
 from nlp_export.errors import RequestError
-from nlp_export.glue.once import once
 from nlp_export.running import out_dir, sharing
+from nlp_export.running.once import once
 from nlp_export.running.out_dir import Status
 from nlp_export.running.run_record import RunRecord
 from tests import run_lab
@@ -30,13 +30,13 @@ import time
 
 import gin
 
-from nlp_export import files
+from nlp_export import files, names
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run, experiment
 from nlp_export.glue.cells import OK, CellResult
 from nlp_export.glue.grid import Variant, grid
 from nlp_export.glue.matrix import run_matrix
-from nlp_export.glue.once import once
+from nlp_export.running.once import once
 
 
 @experiment
@@ -58,8 +58,8 @@ def matrix(act: str = gin.REQUIRED) -> Plan:
       time.sleep(0.3)
       files.write_text(exports, files.read_text(exports) + 'x' if files.exists(exports) else 'x')
 
-    once(run.out_dir, 'exports', lambda: files.exists(exports), export, say=run.say,
-         poll_seconds=0.05)
+    once(files.join(run.out_dir, names.CLAIMS_DIR), 'exports', lambda: files.exists(exports),
+         export, say=run.say, poll_seconds=0.05)
     cells = grid(('cola', 'rte'), [Variant('export', 'keep')], range(5))
     done = run_matrix(cells, run_cell, run.out_dir, say=run.say, poll_seconds=0.05)
     return Outcome(lines=done.lines(), passed=done.passed)
@@ -232,22 +232,24 @@ def test_a_record_is_not_discarded_under_a_process_that_has_joined(tmp_path):
 
 
 def test_logs_of_joined_processes_and_claims_are_no_results(tmp_path):
-  for name in ('log.txt', 'log.my_host.123.txt', 'glue/claims/exports/0.json'):
+  for name in ('log.txt', 'log.my_host.123.txt', 'glue/claims/exports/0.json',
+               'shards/claims/plan/0.json'):
     files.write_text(str(tmp_path / name), 'x')
   assert out_dir.results(str(tmp_path)) == []
-  files.write_text(str(tmp_path / 'log.notes.txt'), 'x')  # Control.
-  assert out_dir.results(str(tmp_path)) == ['log.notes.txt']
+  for name in ('log.notes.txt', 'shards/plan.json'):  # Control.
+    files.write_text(str(tmp_path / name), 'x')
+  assert out_dir.results(str(tmp_path)) == ['log.notes.txt', 'shards/plan.json']
 
 
 def test_what_fails_once_is_tried_by_the_next(tmp_path):
-  path = tmp_path / 'done'
+  path, claims = tmp_path / 'done', str(tmp_path / 'claims')
 
   def fail() -> None:
     raise ValueError('no')
 
   with pytest.raises(ValueError, match='no'):
-    once(str(tmp_path), 'x', path.exists, fail)
-  once(str(tmp_path), 'x', path.exists, path.touch, poll_seconds=0.01)
+    once(claims, 'x', path.exists, fail)
+  once(claims, 'x', path.exists, path.touch, poll_seconds=0.01)
   assert path.exists()
-  once(str(tmp_path), 'x', path.exists, fail)  # Not called again.
-  assert [p.name for p in tmp_path.rglob('*') if p.is_file()] == ['done']
+  once(claims, 'x', path.exists, fail)  # Not called again.
+  assert [p.name for p in tmp_path.rglob('*')] == ['done']

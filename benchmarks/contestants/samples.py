@@ -22,13 +22,18 @@ def draw(task: str, given: Given) -> dict[str, Examples]:
 
   A training set with fewer examples than `given.steps` batches gives as many batches as it has.
   """
-  found = tasks.get(task)
-  splits = data.load_for_training(found, data.source_for(found, given.glue_dir))
+  splits = whole(task, given)
   train = splits[tasks.TRAIN]
   count = min(given.steps, len(train) // given.batch_size) * given.batch_size
   rows = np.random.default_rng([given.seed, len(train)]).permutation(len(train))[:count]
   return {name: take(examples, rows if name == tasks.TRAIN else np.arange(_DEV_ROWS))
           for name, examples in splits.items()}
+
+
+def whole(task: str, given: Given) -> dict[str, Examples]:
+  """The splits as they are."""
+  found = tasks.get(task)
+  return dict(data.load_for_training(found, data.source_for(found, given.glue_dir)))
 
 
 def take(examples: Examples, rows: np.ndarray) -> Examples:

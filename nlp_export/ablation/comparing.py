@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nlp_export import files
+from nlp_export import files, names
 from nlp_export.ablation.arms import BASELINE, EXPORT
 from nlp_export.ablation.built_arms import BuiltArm
 from nlp_export.ablation.planning import Prepared
@@ -12,8 +12,8 @@ from nlp_export.experiment import Run
 from nlp_export.glue import agreement, tasks
 from nlp_export.glue.agreement import TOLERANCE, Agreement
 from nlp_export.glue.cells import canonical_json
-from nlp_export.glue.once import once
 from nlp_export.glue.tasks import TRAIN, Task
+from nlp_export.running.once import once
 
 __all__ = ['TOLERANCE', 'before_training']
 
@@ -49,7 +49,8 @@ def before_training(prepared: Prepared, run: Run) -> dict[str, Agreement]:
         label: result.to_json() for label, result in found.items()}})
 
   if pairs:
-    once(run.out_dir, 'agreement', lambda: bool(found) or stored(), work, say=run.say)
+    once(files.join(run.out_dir, names.CLAIMS_DIR), 'agreement', lambda: bool(found) or stored(),
+         work, say=run.say)
   for label, result in found.items():
     for i, line in enumerate(result.lines()):
       run.say(line if i else f'{label}: {line}')

@@ -9,8 +9,8 @@ from nlp_export import exporting, files, names, staging
 from nlp_export.ablation.arms import BASELINE, NamedArm, poolers_of
 from nlp_export.errors import RequestError
 from nlp_export.exporting import ExportPlan, ExportRequest
-from nlp_export.glue.once import once
 from nlp_export.handles import is_handle, resolved
+from nlp_export.running.once import once
 from nlp_export.running.run_context import Run
 
 # Of an export whose maker has not recorded it.
@@ -66,7 +66,7 @@ class Made:
     """Exports what is not there; one process does, others wait."""
     if self.is_made(run.out_dir):
       run.say(f'exports in {files.join(run.out_dir, self.request.exports_dir)}: done before')
-    once(run.out_dir, self.request.exports_dir.replace('/', '.'),
+    once(files.join(run.out_dir, names.CLAIMS_DIR), self.request.exports_dir.replace('/', '.'),
          lambda: self.is_made(run.out_dir), lambda: self._make(run), say=run.say)
 
   def _make(self, run: Run) -> None:

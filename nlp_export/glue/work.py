@@ -17,9 +17,9 @@ from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.glue import cell_files
 from nlp_export.glue.cells import Cell
-from nlp_export.glue.claims import Claim
 from nlp_export.glue.progress import Progress
 from nlp_export.running import interrupts
+from nlp_export.running.claims import Claim
 
 _DESCRIPTION = 'description.json'
 _FILES = 'files'

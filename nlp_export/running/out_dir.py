@@ -103,8 +103,9 @@ def look(out_dir: str) -> Earlier | None:
 def results(out_dir: str) -> list[str]:
   """Files in an out_dir besides the record's own, claims, and what a killed process left."""
   return [name for name in files.list_tree(out_dir)
-          if not is_record(name) and not name.startswith(f'{names.CLAIMS_DIR}/') and not any(
-              part.startswith('.') and '.partial-' in part for part in name.split('/'))]
+          if not is_record(name) and not any(
+              part == names.CLAIMS or (part.startswith('.') and '.partial-' in part)
+              for part in name.split('/'))]
 
 
 def is_record(name: str) -> bool:

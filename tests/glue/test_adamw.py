@@ -27,11 +27,13 @@ def drawn():
   return start, steps, [0.05, 0.1, 0.08, 0.05, 0.02]
 
 
-def trained(recipe=RECIPE):
+def trained(recipe=RECIPE, words=(1, 3), absent_decay=True):
   """Variables and norms after STEPS steps of AdamW, in a compiled function."""
   start, steps, rates = drawn()
   variables = {name: tf.Variable(value, dtype=tf.float32) for name, value in start.items()}
   optimizer = AdamW(variables, recipe)
+  optimizer.choose_words(np.array(words))
+  optimizer.reset()
 
   @tf.function(autograph=False)
   def apply(gradients, rate, power_1, power_2):
@@ -44,6 +46,8 @@ def trained(recipe=RECIPE):
     norms.append(float(apply(
         {name: tf.constant(value, tf.float32) for name, value in gradients.items()},
         *(tf.constant(x, tf.float32) for x in (rate, *optimizer.powers(step))))))
+  for _ in range(2 if absent_decay else 0):  # It may come again.
+    optimizer.decay_absent(rates)
   return {name: variable.numpy() for name, variable in variables.items()}, norms
 
 
@@ -101,6 +105,37 @@ def test_other_formulas_would_be_seen(other):
 def test_a_variable_without_gradient_is_left_alone():
   start, values = drawn()[0][NO_GRADIENT].astype(np.float32), trained()[0][NO_GRADIENT]
   assert values.tobytes() == start.tobytes()  # Not decayed either.
+
+
+@pytest.mark.parametrize('words', [(3, 1, 1), (0, 1, 2, 3, 4), (1, 3, 4)])
+def test_which_other_words_the_texts_hold_changes_nothing(words):
+  assert distance(trained(words=words), reference()) < 2e-6
+  rows = trained(words=words, absent_decay=False)[0]['word_embeddings/embeddings']
+  absent = sorted({0, 1, 2, 3, 4} - set(words))
+  start = drawn()[0]['word_embeddings/embeddings'].astype(np.float32)
+  assert (rows[absent] == start[absent]).all()  # Until their weight decay, with which all agree.
+
+
+def test_a_dense_gradient_of_the_words_is_the_same():
+  """As of an encoder that multiplies by one-hot vectors."""
+  def after_a_step(gradient):
+    variable = tf.Variable(tf.ones([5, 3]))
+    optimizer = AdamW({'word_embeddings/embeddings': variable}, RECIPE)
+    optimizer.choose_words(IDS)
+    optimizer.reset()
+    optimizer.apply([gradient], tf.constant(0.1),
+                    [tf.constant(power) for power in optimizer.powers(0)])
+    return variable.numpy()
+
+  sparse = tf.IndexedSlices(
+      tf.reshape(tf.range(12.0), [4, 3]), tf.constant(IDS), tf.constant([5, 3]))
+  assert after_a_step(sparse).tobytes() == after_a_step(tf.convert_to_tensor(sparse)).tobytes()
+  assert (after_a_step(sparse)[1] != 1).all()
+
+
+def test_a_word_that_was_not_announced_is_refused():
+  with pytest.raises(tf.errors.InvalidArgumentError, match='that the training texts do not'):
+    trained(words=(1, 2))
 
 
 def test_what_is_decayed():

@@ -15,9 +15,9 @@ from nlp_export import files
 from nlp_export.errors import CheckError, RequestError
 from nlp_export.glue import cell_files
 from nlp_export.glue.cells import CellResult
-from nlp_export.glue.claims import Claims
 from nlp_export.glue.matrix import preview, run_matrix
 from nlp_export.glue.work import Work, open_work
+from nlp_export.running.claims import Claims
 from tests.glue import matrix_lab
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -299,8 +299,9 @@ def test_an_object_store_is_for_one_process():
 
 
 def test_it_is_light():
-  code = ('import sys\nfrom nlp_export.glue import cell_files, cells, claims, grid, matrix, '
-          'progress, work\nprint({"tensorflow", "numpy", "scipy", "rich"} & set(sys.modules))')
+  code = ('import sys\nfrom nlp_export.glue import cell_files, cells, grid, matrix, '
+          'progress, work\nfrom nlp_export.running import claims, once\n'
+          'print({"tensorflow", "numpy", "scipy", "rich"} & set(sys.modules))')
   done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True,
                         check=True)
   assert done.stdout == 'set()\n'

@@ -13,9 +13,9 @@ from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.glue import cell_files
 from nlp_export.glue.cells import CellResult
-from nlp_export.glue.claims import Claims
 from nlp_export.glue.matrix import preview, run_matrix
 from nlp_export.glue.work import open_work
+from nlp_export.running.claims import Claims
 from tests.glue import matrix_lab
 
 CELLS = matrix_lab.cells(seeds=2)[:4]

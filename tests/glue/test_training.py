@@ -17,13 +17,13 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.errors import RequestError
 from nlp_export.glue.cells import Cell
-from nlp_export.glue.claims import ClaimLost
 from nlp_export.glue.fine_tuning import batches, training
 from nlp_export.glue.fine_tuning.classifier import HEAD_KERNEL, Classifier
 from nlp_export.glue.fine_tuning.trainer import Trainer
 from nlp_export.glue.fine_tuning.training import Training
 from nlp_export.glue.work import Work
 from nlp_export.running import interrupts
+from nlp_export.running.claims import ClaimLost
 from tests.glue import fine_tuning_lab as lab
 
 ROWS = [[1, *row, 2] for row in np.random.default_rng(0).integers(3, 9, (18, 5)).tolist()]
@@ -195,7 +195,7 @@ def test_what_an_ended_process_leaves_is_gone_on_with(shared, tmp_path, step, ch
   one_step = shared.step
   shared.step = lambda *a, **k: (steps.append(a[3] if len(a) > 3 else k['step']), one_step(*a, **k)
                                  )[1]
-  shared.prepare([8])  # Compiled already, so it makes no step.
+  shared.prepare(lab.packed(ROWS), [8])  # Compiled already, so it makes no step.
   try:
     left = iter(scores[sum(mark <= done for mark in (3, 5, 8, 10)):])
     resumed = train(shared, directory, scores=left, save_every=0, **options)
@@ -317,7 +317,7 @@ def interrupted(shared, directory, send, step, when, scores, **options):
         send()
       yield score
 
-  shared.prepare([8])
+  shared.prepare(lab.packed(ROWS), [8])
   shared.step = stepping
   try:
     with pytest.raises(KeyboardInterrupt):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from nlp_export.glue.fine_tuning.occurring_rows import OccurringRows, is_word_embedding
 from nlp_export.glue.fine_tuning.recipe import Recipe
 
 # No weight decay on biases and layer norms, as in BERT's own optimizer.
@@ -29,6 +32,8 @@ class AdamW:
       variable -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)
 
   Each variable's line with m and v is one fused op: a pass over memory is what the time goes into.
+  Of word embeddings only the rows that occur take part (occurring_rows.py); the others get their
+  weight decay by `decay_absent`, before anybody reads them.
 
   Attributes:
     moments: first and second moment of every variable, for checkpoints.
@@ -38,17 +43,42 @@ class AdamW:
 
   def __init__(self, variables: Mapping[str, tf.Variable], recipe: Recipe):
     """Makes the moments, all zero."""
-    self._variables = dict(variables)
     self._recipe = recipe
+    self._rows = {name: OccurringRows(variable) for name, variable in variables.items()
+                  if is_word_embedding(name, variable)}
+    self._variables = {name: self._rows[name].table if name in self._rows else variable
+                       for name, variable in variables.items()}
     self.moments: dict[str, tuple[tf.Variable, tf.Variable]] = {
         name: (_zeros(variable, f'{name}/m'), _zeros(variable, f'{name}/v'))
         for name, variable in self._variables.items()}
 
+  def choose_words(self, word_ids: np.ndarray) -> None:
+    """The word ids of the training texts, with repeats; followed by `reset`."""
+    for rows in self._rows.values():
+      rows.choose(word_ids)
+
   def reset(self) -> None:
-    """Forgets every gradient."""
-    for pair in self.moments.values():
+    """Forgets every gradient; the variables have the values that training starts from."""
+    for rows in self._rows.values():
+      rows.start()
+    for name, pair in self.moments.items():
       for moment in pair:
-        moment.assign(tf.zeros_like(moment))
+        moment.assign(tf.zeros(tf.shape(self._variables[name])))
+
+  def read_back(self) -> None:
+    """After variables and moments were restored from a checkpoint."""
+    for rows in self._rows.values():
+      rows.read_back()
+
+  def decay_absent(self, learning_rates: Iterable[float]) -> None:
+    """Weight decay of word embeddings that do not occur, for all steps since `reset`.
+
+    Args:
+      learning_rates: of these steps.
+    """
+    factor = math.prod(1.0 - rate * self._recipe.weight_decay for rate in learning_rates)
+    for rows in self._rows.values():
+      rows.decay_absent(factor)
 
   def powers(self, step: int) -> tuple[float, float]:
     """beta_1^t and beta_2^t of the step with that number, from 0."""
@@ -69,7 +99,8 @@ class AdamW:
     """
     recipe = self._recipe
     # Dense first: the norm of slices with a repeated index is not that of their sum.
-    dense = {name: tf.convert_to_tensor(gradient)
+    dense = {name: self._rows[name].of_gradient(gradient) if name in self._rows
+             else tf.convert_to_tensor(gradient)
              for name, gradient in zip(self._variables, gradients, strict=True)
              if gradient is not None}
     norm = tf.linalg.global_norm(list(dense.values()))
@@ -82,8 +113,11 @@ class AdamW:
           var=variable.handle, m=m.handle, v=v.handle, beta1_power=powers[0],
           beta2_power=powers[1], lr=learning_rate, beta1=recipe.beta_1, beta2=recipe.beta_2,
           epsilon=recipe.epsilon, grad=gradient if scale is None else gradient * scale)
+      if name in self._rows:
+        self._rows[name].write_back()
     return norm
 
 
 def _zeros(variable: tf.Variable, name: str) -> tf.Variable:
-  return tf.Variable(tf.zeros(variable.shape), trainable=False, name=name)
+  return tf.Variable(
+      tf.zeros(tf.shape(variable)), shape=variable.shape, trainable=False, name=name)

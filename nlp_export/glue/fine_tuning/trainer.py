@@ -21,6 +21,7 @@ from nlp_export.glue.fine_tuning.recipe import Recipe
 from nlp_export.glue.fine_tuning.tokenised import TokenisedTexts
 
 _EVALUATION_BATCH = 64
+_PADDING = 0  # The word id that fills up rows, as in every one of TF Hub's text encoders.
 
 
 class Trainer:
@@ -58,10 +59,30 @@ class Trainer:
       parts['dropout'] = self.classifier.encoder.dropout_state
     return tf.train.Checkpoint(**parts)
 
-  def prepare(self, lengths: Iterable[int]) -> None:
-    """Compiles for these lengths, so that no measured step does. The values are lost: `reset`."""
+  def restored(self) -> None:
+    """After `state` was read."""
+    self._optimizer.read_back()
+
+  def finish(self, learning_rates: Iterable[float]) -> None:
+    """Does what steps leave to do, before the variables are read; may be repeated, or come again.
+
+    Args:
+      learning_rates: of all steps since `reset`.
+    """
+    self._optimizer.decay_absent(learning_rates)
+
+  def prepare(self, texts: TokenisedTexts, lengths: Iterable[int]) -> None:
+    """Compiles for these lengths, so that no measured step does. The values are lost: `reset`.
+
+    Args:
+      texts: all that there is to train on.
+      lengths: of the batches.
+    """
+    self._optimizer.choose_words(np.append(texts.word_ids, _PADDING))  # Also for texts of no token.
+    self._optimizer.reset()
     for length in sorted(set(lengths) - set(self._steps)):
-      rows = TokenisedTexts(np.ones(1, np.int32), np.zeros(1, np.int32), np.array([0, 1]))
+      rows = TokenisedTexts(
+          np.full(1, _PADDING, np.int32), np.zeros(1, np.int32), np.array([0, 1]))
       self.step(rows, np.zeros(1, self._label_dtype()), batches.Batch(np.zeros(1, int), length),
                 step=0, learning_rate=0.0)
 

@@ -111,13 +111,14 @@ class Training:
     Returns:
       The progress at the end; the trainer's variables are those to keep.
     """
-    self._trainer.prepare(batch.length for step in range(self._total)
-                          for batch in [self._batch(step)])
+    self._trainer.prepare(
+        self._texts, {self._batch(step).length for step in range(self._total)})
     self._trainer.reset(self._cell.init_seed, self._cell.pooler_seed)
     progress = self._resume()
     self._saved_step, self._saved_at = progress.step, time.monotonic()
     with self.saved_at_interrupt(progress):
       self._train(progress)
+    self._finish_variables(progress)
     if self._best:
       for variable, value in zip(self._variables(), self._best, strict=True):
         variable.assign(value)
@@ -197,9 +198,16 @@ class Training:
     evaluated = self._recipe.is_evaluated_after(step, len(self._texts))
     every = max(1, self._total // _POINTS)
     if evaluated or progress.step % every == 0 or not math.isfinite(progress.losses[-1]):
-      metrics = self._evaluate() if evaluated else {}  # It changes nothing: Ctrl-C ends it at once.
+      metrics: Mapping[str, float] = {}
+      if evaluated:
+        self._finish_variables(progress)
+        metrics = self._evaluate()  # It changes nothing: Ctrl-C ends it at once.
       with self._undivided():
         self._log(progress, self._recipe.learning_rate_at(step, self._total), metrics)
+
+  def _finish_variables(self, progress: Progress) -> None:
+    self._trainer.finish(
+        self._recipe.learning_rate_at(step, self._total) for step in range(progress.step))
 
   def _log(self, progress: Progress, rate: float, metrics: Mapping[str, float]) -> None:
     progress.history.append({
@@ -281,6 +289,7 @@ class Training:
   def _restored(self, progress: Progress) -> Progress:
     # The counterpart of `write`; `restore` would look for a counter that only `save` keeps.
     self._state.read(self._path(progress.state)).assert_consumed()
+    self._trainer.restored()
     if progress.best_file:
       with np.load(io.BytesIO(files.read_bytes(self._path(progress.best_file))),
                    allow_pickle=False) as arrays:

@@ -1,11 +1,12 @@
-"""Who works on a cell now, and who may take it over from a process that was killed?
+"""Who works on a piece of work now, and who may take it over from a process that was killed?
 
-A cell's claims are numbered files in a directory of its own: 0.json, 1.json ... Each is made once,
-complete and exclusively, by a hard link (atomic on NFS too), and never changed or renamed. The
-highest number has the cell, unless N.released lies beside it or its owner is dead. To take over is
-to make the next number, which one process can; killed at that moment, it leaves a claim as any
-other. (Renaming a stale claim instead would let a slow process rename the claim that a quick one
-has put in its place.)
+A piece is called a cell here, after those of a matrix; a shard of data is one too. A cell's claims
+are numbered files in a directory of its own: 0.json, 1.json ... Each is made once, complete and
+exclusively, by a hard link (atomic on NFS too), and never changed or renamed. The highest number
+has the cell, unless N.released lies beside it or its owner is dead. To take over is to make the
+next number, which one process can; killed at that moment, it leaves a claim as any other.
+(Renaming a stale claim instead would let a slow process rename the claim that a quick one has put
+in its place.)
 
 Dead is: on the same machine, the process with that number and start time is gone, at once and for
 certain. From another machine: the claim's time of change, the heartbeat, stood still for
@@ -28,8 +29,8 @@ import time
 
 from nlp_export import files
 from nlp_export.file_errors import explain_failures
-from nlp_export.glue import processes
-from nlp_export.glue.claim_files import (
+from nlp_export.running import processes
+from nlp_export.running.claim_files import (
     Owner,
     claim_path,
     create,
@@ -135,7 +136,7 @@ class Claim:
 
 
 class Claims:
-  """The claims below a directory that all processes of a matrix share."""
+  """The claims below a directory that all processes of a run share."""
 
   def __init__(
       self,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from nlp_export.glue import claim_files, processes
-from nlp_export.glue.claims import ClaimLost, Claims
+from nlp_export.running import claim_files, processes
+from nlp_export.running.claims import ClaimLost, Claims
 
 NAME = 'cola/keep/export/seed_0'
 
@@ -70,9 +70,9 @@ def test_of_many_that_want_it_one_gets_it(root):
 
 def dead_claim(root, name=NAME):
   """The claim of a process that was killed; its path."""
-  code = ('import os, signal, sys\nfrom nlp_export.glue.claims import Claims\n'
+  code = ('import os, signal, sys\nfrom nlp_export.running.claims import Claims\n'
           f'assert Claims({root!r}).acquire({name!r})\nos.kill(os.getpid(), signal.SIGKILL)')
-  done = subprocess.run([sys.executable, '-c', code], cwd=Path(__file__).parents[2], check=False)
+  done = subprocess.run([sys.executable, '-c', code], cwd=Path(__file__).parents[1], check=False)
   assert done.returncode == -9
   return os.path.join(root, name, '0.json')
 
