@@ -137,7 +137,9 @@ def _run(bound: Bound, plan: Plan, place: str, arguments: Sequence[str]) -> int:
   hash_seconds = time.perf_counter() - start
   action = out_dir.decide(place, earlier, bound.config_text, hashes, modules, plan.outputs)
   if action is Action.NOTHING and earlier is not None:
-    print('\n'.join([*earlier.record.get('lines', ()), f'done: {place} holds this run already']))
+    print('\n'.join([
+        *earlier.record.get('lines', ()), f'done: {place} holds this run already',
+        *_report_line(earlier.record.get('report', ''))]))
     return 0
   goes_on = action is Action.GO_ON
   record = RunRecord(
@@ -173,12 +175,17 @@ def _finish(bound: Bound, record: RunRecord, outcome: Outcome, place: str) -> in
   exit_status = 0 if outcome.passed else 1
   last = f'done: {place}' if outcome.passed else (
       f'A check failed; {files.join(place, out_dir.RECORD)} has the details')
-  record.say(last)
+  for line in (last, *_report_line(outcome.report)):
+    record.say(line)
   record.end(Status.DONE if outcome.passed else Status.CHECKS_FAILED, exit_status,
-             lines=outcome.lines, result=outcome.result, unused=unused,
+             lines=outcome.lines, report=outcome.report, result=outcome.result, unused=unused,
              used_bindings=bound.used(),
              operative_config_text=config.operative_config_text())
   return exit_status
+
+
+def _report_line(path: str) -> list[str]:
+  return [f'report: {path}'] if path else []
 
 
 def _end_failed(bound: Bound, record: RunRecord, error: BaseException, place: str) -> None:

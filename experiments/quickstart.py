@@ -58,4 +58,4 @@ def _execute(exports: Plan, check: Plan, sentences: Sequence[str], run: Run) -> 
   checked = check.execute(run)
   result: dict[str, Any] = {
       **done.result, 'similarities': similarities.round(4).tolist(), 'check': checked.result}
-  return Outcome(lines=checked.lines, passed=checked.passed, result=result)
+  return Outcome(lines=checked.lines, passed=checked.passed, report=checked.report, result=result)

@@ -39,11 +39,13 @@ class Outcome:
     lines: the last lines on the screen.
     passed: False ends the run with exit status 1: a check failed, or some cells did.
     result: JSON values for run.json.
+    report: path of what to look at, the very last line; '' for none.
   """
 
   lines: Sequence[str] = ()
   passed: bool = True
   result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  report: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

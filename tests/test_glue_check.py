@@ -65,7 +65,7 @@ def test_an_export_and_its_baseline_agree_to_the_last_digit(checked):
   (test,) = found.analysis['equivalence']
   assert (test['verdict'], test['identical_predictions']) == ('equivalent', 2)
   assert test['sentence'] in done.stdout.splitlines()
-  assert done.stdout.splitlines()[-2] == f'report: {out}/report.html'
+  assert done.stdout.splitlines()[-1] == f'report: {out}/report.html'
 
 
 def test_a_check_leaves_its_reports_cells_curves_and_provenance(checked, given):
@@ -109,7 +109,8 @@ def test_the_same_command_again_is_done_and_a_removed_report_is_made_again(
     checked, tiny_uncased, given):
   out, _ = checked
   again = check(out, **tiny_uncased, **given)
-  assert again.stdout.splitlines()[-1] == f'done: {out} holds this run already'
+  assert again.stdout.splitlines()[-2:] == [
+      f'done: {out} holds this run already', f'report: {out}/report.html']
   before = (out / 'report.html').read_bytes()
   cell = out / 'glue/cells/stsb/keep/export/seed_1.json'
   stored = cell.stat().st_mtime_ns

@@ -29,7 +29,7 @@ def test_it_ends_with_the_report(tiny_uncased, tmp_path):
   done = run_main('gin/runs/quickstart.gin', *settings(
       **tiny_uncased, BATCH_SIZE=8, MAX_SEQ_LENGTH=16, **{'recipe.steps': 2}), '--out_dir', out)
   assert done.status == 0, done.output
-  assert done.stdout.splitlines()[-2:] == [f'report: {out}/report.html', f'done: {out}']
+  assert done.stdout.splitlines()[-2:] == [f'done: {out}', f'report: {out}/report.html']
   assert 'cosine similarity of mean-pooled sentences:' in done.stdout.splitlines()
   found = reports.read_results(str(out / 'glue/results.json'))
   assert [(cell.pooler, cell.arm, cell.seed) for cell in found.cells] == [

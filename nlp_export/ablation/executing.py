@@ -136,9 +136,9 @@ def _outcome(
     lines += dict.fromkeys(told)  # A verdict may be one of the tests'.
   differing = [label for label, found in agreements.items() if not found.passed]
   lines += comparing.summary(agreements)
-  lines += [*prepared.remarks, f'report: {paths[0]}']
+  lines += prepared.remarks
   passed = matrix.passed and not differing and (analysis is None or analysis.passed)
-  return Outcome(lines=lines, passed=passed, result={
+  return Outcome(lines=lines, passed=passed, report=paths[0], result={
       'cells': len(matrix.results),
       'failed_cells': [result.name for result in matrix.failed],
       'differ_before_training': differing,

@@ -132,7 +132,7 @@ class RunRecord:
     return log
 
   def end(
-      self, status: Status, exit_status: int, *, lines: Sequence[str] = (),
+      self, status: Status, exit_status: int, *, lines: Sequence[str] = (), report: str = '',
       result: Mapping[str, Any] | None = None, operative_config_text: str = '',
       used_bindings: Sequence[str] = (), unused: Sequence[str] = (), error: str = '',
   ) -> None:
@@ -142,6 +142,7 @@ class RunRecord:
       status: how it ended.
       exit_status: of the command.
       lines: last lines on the screen.
+      report: path of what to look at.
       result: JSON values of the outcome.
       operative_config_text: what was used.
       used_bindings: as written in gin.
@@ -150,7 +151,7 @@ class RunRecord:
     """
     self.data.update(
         status=status.value, exit_status=exit_status, ended=_now(),
-        seconds=round(time.perf_counter() - self._start, 3), lines=list(lines),
+        seconds=round(time.perf_counter() - self._start, 3), lines=list(lines), report=report,
         result=dict(result or {}), unused=list(unused), error=error,
         used_bindings=sorted({*self.data['used_bindings'], *used_bindings}))
     first_log = None
