@@ -22,6 +22,7 @@ from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Run, experiment, require
 from nlp_export.own_parts import explain_part
+from nlp_export.tokenization import recorded
 
 _DEFAULT_MLM_ACTIVATION = 'gelu'  # PretrainerConfig.mlm_activation in TF-NLP.
 
@@ -50,20 +51,23 @@ def export(
   """Verified TF Hub SavedModels of a pre-trained encoder and of its text preprocessing.
 
   Args:
-    checkpoint: CHECKPOINT: a TF2 prefix or directory, or a Hugging Face directory.
+    checkpoint: CHECKPOINT: a TF2 prefix or directory, an Orbax directory, or a Hugging Face
+      directory.
     encoder: ENCODER: a factory such as @encoders.bert.
-    encoder_config: ENCODER_CONFIG: a configuration file instead. A Hugging Face directory brings
-      its own along; what is given besides is checked against it.
+    encoder_config: ENCODER_CONFIG: a configuration file instead. A Hugging Face directory and an
+      Orbax one of a pre-training run bring their own along; what is given besides is checked
+      against it.
     tokenizer: TOKENIZER: a factory such as @tokenizers.wordpiece.
-    vocab_file: VOCAB_FILE instead, for WordPiece. A Hugging Face directory brings it along.
-    sp_model_file: SP_MODEL_FILE instead, for SentencePiece.
+    vocab_file: VOCAB_FILE instead, for WordPiece. The same directories bring it along.
+    sp_model_file: SP_MODEL_FILE instead, for SentencePiece. Likewise.
     do_lower_case: DO_LOWER_CASE, for the two files.
     poolers: POOLERS: one export each; see nlp_export/poolers.py.
     export_types: EXPORT_TYPES: of 'model', 'model_with_mlm', 'preprocessing'.
     checkpoint_items: what the checkpoint calls the pretrainer's items
       (@pretrainer.checkpoint_items()).
-    mlm_activation: of the masked-LM head. None: the configuration's activation for a Hugging Face
-      directory, else 'gelu' (the default of TF-NLP's PretrainerConfig).
+    mlm_activation: of the masked-LM head. None: what the checkpoint records, the configuration's
+      activation for a Hugging Face directory, else 'gelu' (the default of TF-NLP's
+      PretrainerConfig).
     default_seq_length: DEFAULT_SEQ_LENGTH, tokens, of the preprocessing.
     tokenize_with_offsets: whether preprocessing has it; None: where offsets can be right.
     truncator: 'round_robin' or 'waterfall', of the preprocessing.
@@ -78,8 +82,9 @@ def export(
   found = None
   if checkpoint is not None:
     found = checkpoints.find_checkpoint(checkpoint)
-    vocab_file = _vocab_file(tokenizer, vocab_file, sp_model_file, found)
-  require({'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer},
+  named = {'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer}
+  brings_tokenizer = found is not None and (found.vocab_file or found.tokenizer_settings)
+  require(*(() if brings_tokenizer else (named,)),
           **({'checkpoint': checkpoint} if wants_encoder else {}),
           why=f'EXPORT_TYPES is {types!r}')
   made_tokenizer, notes = _tokenizer(tokenizer, vocab_file, sp_model_file, do_lower_case, found)
@@ -89,8 +94,7 @@ def export(
     spec = encoders.resolve(encoder, encoder_config, brought)
     spec.check_exportable()
     notes = (*found.notes, *notes, *spec.notes)
-    mlm_activation = mlm_activation or (
-        brought.hidden_activation if brought else _DEFAULT_MLM_ACTIVATION)
+    mlm_activation = _mlm_activation(mlm_activation, found, brought)
   with explain_part(made_tokenizer, f'The {made_tokenizer.kind} tokenizer'):
     made_tokenizer.check(spec.vocab_size if spec else None)
     tokenizer_line = f'tokenizer: {made_tokenizer.description()}'
@@ -163,23 +167,34 @@ def _check_values(
                        'Write --set export.dropout_seed=0.')
 
 
-def _vocab_file(
-    tokenizer: Callable[[], Any] | None, vocab_file: str | None, sp_model_file: str | None,
-    found: checkpoints.FoundCheckpoint,
-) -> str | None:
-  """VOCAB_FILE, or the vocabulary that the checkpoint brings if no tokenizer is named at all."""
-  if tokenizer is None and sp_model_file is None and vocab_file is None:
-    return found.vocab_file
-  return vocab_file
+def _mlm_activation(
+    asked: str | None, found: checkpoints.FoundCheckpoint, brought: encoders.EncoderSpec | None
+) -> str:
+  """The activation of the masked-LM head: as asked, as recorded, or as the format has it."""
+  if asked and found.mlm_activation and asked.lower() != found.mlm_activation:
+    raise RequestError(
+        f'export.mlm_activation is {asked!r}, but the masked LM head of {found.name} was trained '
+        f'with {found.mlm_activation!r}. Leave export.mlm_activation out.')
+  if asked or found.mlm_activation:
+    return str(asked or found.mlm_activation)
+  if brought and found.kind == checkpoints.HUGGING_FACE:
+    return brought.hidden_activation
+  return _DEFAULT_MLM_ACTIVATION
 
 
 def _tokenizer(
     tokenizer: Callable[[], Any] | None, vocab_file: str | None, sp_model_file: str | None,
     do_lower_case: bool | None, found: checkpoints.FoundCheckpoint | None,
 ) -> tuple[tokenizers.Tokenizer, tuple[str, ...]]:
-  """The tokenizer; what the checkpoint's own tokenizer_config.json records is honoured."""
-  recorded = files.read_json(found.tokenizer_config) if found and found.tokenizer_config else None
-  return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer, recorded)
+  """The tokenizer; what the checkpoint itself records of it is honoured."""
+  if found and found.tokenizer_settings:
+    record = recorded.read(found.tokenizer_settings, found.name)
+    return record.choose(found.vocab_file or found.sp_model_file, vocab_file, sp_model_file,
+                         do_lower_case, tokenizer)
+  if found and tokenizer is None and sp_model_file is None and vocab_file is None:
+    vocab_file = found.vocab_file
+  config = files.read_json(found.tokenizer_config) if found and found.tokenizer_config else None
+  return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer, config)
 
 
 def _plan_lines(request: exporting.ExportRequest, tokenizer_line: str) -> list[str]:

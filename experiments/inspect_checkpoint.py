@@ -17,7 +17,7 @@ def inspect_checkpoint(
   """What does a checkpoint hold, and which exports and poolers can it give?
 
   Args:
-    checkpoint: a TF2 prefix or directory, or a Hugging Face directory.
+    checkpoint: a TF2 prefix or directory, an Orbax directory, or a Hugging Face directory.
     checkpoint_items: what the file calls its items; see pretrainer.checkpoint_items.
 
   Returns:
@@ -33,7 +33,7 @@ def inspect_checkpoint(
     from nlp_export.checkpoints import contents
 
     with run.step(f'open {found.name}'):
-      held = contents.inspect(open_checkpoint(found, checkpoint_items))
+      held = contents.inspect(open_checkpoint(found, checkpoint_items, whole=True))
     return Outcome(lines=held.lines(), result=held.to_json())
 
   lines = [f'would say what {found.path} ({found.kind}) holds', *found.notes]

@@ -201,6 +201,10 @@ def stand_in(request):
   def value(macro: str) -> str | None:
     if macro in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'):
       return request.getfixturevalue('tiny_uncased')[macro]
+    if macro == 'TEXT_FILES':
+      path = request.getfixturevalue('tiny_dir') / 'text.txt'
+      path.write_text('One sentence.\nAnother one.\n\nThe next document.\n')
+      return str(path)
     if macro == 'SP_MODEL_FILE':
       path = request.getfixturevalue('tiny_dir') / 'pieces.model'
       path.write_bytes(sentencepiece_model())

@@ -35,7 +35,7 @@ STEPS = {
     'export': ('exporting', 'embedding', 'staging'),  # All of the steps above for one checkpoint.
     'pre-training': ('pretraining', 'pretraining.*'),
     'GLUE': ('glue', 'glue.*'),
-    'report': ('reports', 'reports.*'),
+    'report': ('reports', 'reports.*', 'pretraining.reporting'),
     'ablation': ('ablation', 'ablation.*'),  # All of the steps above for a matrix.
     'submission': ('submitting', 'submitting.*'),
 }  # fmt: skip
@@ -44,7 +44,8 @@ STEPS = {
 LIGHT = (
     'errors', 'names', 'files', 'config', 'running.run_record', 'experiment', 'encoders',
     'tokenizers',
-    'poolers', 'pretrainer', 'checkpoints',
+    'poolers', 'pretrainer', 'checkpoints', 'pretraining.data.recipe',
+    'pretraining.recipe', 'pretraining.heads', 'pretraining.strategies', 'pretraining.flops',
 )  # fmt: skip
 HEAVY = (
     'tensorflow', 'tf_keras', 'keras', 'official', 'tensorflow_text', 'tensorflow_hub', 'jax',

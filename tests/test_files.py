@@ -254,3 +254,28 @@ def test_written_files_can_be_read_by_others(tmp_path):
   finally:
     os.umask(umask)
   assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_file_is_read_as_a_stream(place):
+  path = files.join(place, 'f')
+  files.write_bytes(path, b'first\nsecond\nthird')
+  with files.open_binary(path) as f:
+    assert f.read(2) == b'fi'
+    f.seek(6)
+    assert list(f) == [b'second\n', b'third']
+  with pytest.raises(RequestError, match=f'Cannot read {path}x.*Check the path.$'):
+    with files.open_binary(f'{path}x') as f:
+      f.read(1)  # gs:// looks no earlier.
+
+
+def test_what_a_library_writes_replaces_the_file_when_it_is_whole(place):
+  path = files.join(place, 'new', 'f')
+  with files.replacing(path) as temporary:
+    files.write_text(temporary, 'whole')
+    assert not files.exists(path)
+  with pytest.raises(ValueError, match='half'):
+    with files.replacing(path) as temporary:
+      files.write_text(temporary, 'half')
+      raise ValueError('half')
+  assert files.read_text(path) == 'whole'
+  assert files.list_tree(place) == ['new/f']

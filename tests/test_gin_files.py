@@ -21,11 +21,16 @@ NEEDS = {
     'gin/runs/glue_submission.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/inspect_checkpoint.gin': ('CHECKPOINT',),
     'gin/runs/pooler_ablation.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
+    'gin/runs/prepare_pretraining_data.gin': ('VOCAB_FILE',),
+    'gin/runs/pretrain.gin': ('ENCODER_CONFIG', 'VOCAB_FILE'),
     'gin/runs/verify.gin': ('EXPORT',),
 }
 
 # Fragments that bind an experiment's parameters: what their includer imports first.
-INCLUDED_AFTER = {'gin/export/macros.gin': 'import experiments.export'}
+INCLUDED_AFTER = {
+    'gin/export/macros.gin': 'import experiments.export',
+    'gin/pretraining/macros.gin': 'import experiments.pretrain',
+}
 
 PARSE = """
 import json, sys

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.running import out_dir, sharing
-from nlp_export.running.once import once
+from nlp_export.running.once import each_once, once
 from nlp_export.running.out_dir import Status
 from nlp_export.running.run_record import RunRecord
 from tests import run_lab
@@ -253,3 +254,35 @@ def test_what_fails_once_is_tried_by_the_next(tmp_path):
   assert path.exists()
   once(claims, 'x', path.exists, fail)  # Not called again.
   assert [p.name for p in tmp_path.rglob('*')] == ['done']
+
+
+def test_several_divide_the_pieces_and_each_is_done_once(tmp_path):
+  claims, done, said = str(tmp_path / 'claims'), [], []
+  pieces = [f'piece {n}' for n in range(12)]
+
+  def work(name: str) -> None:
+    time.sleep(0.01)
+    done.append((threading.get_ident(), name))
+    (tmp_path / name).touch()
+
+  def share() -> None:
+    each_once(claims, pieces, lambda name: (tmp_path / name).exists(), work, say=said.append,
+              poll_seconds=0.005)
+    finished.append(sorted(path.name for path in tmp_path.glob('piece*')))
+
+  finished: list[list[str]] = []
+  threads = [threading.Thread(target=share) for _ in range(3)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert sorted(name for _, name in done) == sorted(pieces)
+  assert len({thread for thread, _ in done}) == 3
+  assert finished == [sorted(pieces)] * 3  # Nobody returns before all is done.
+  assert not os.path.exists(claims)
+
+
+def test_a_piece_that_cannot_be_told_to_be_done_is_not_done_for_ever(tmp_path):
+  done = []
+  each_once(str(tmp_path / 'claims'), ['a', 'b'], lambda name: False, done.append)
+  assert done == ['a', 'b']

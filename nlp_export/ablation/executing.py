@@ -97,7 +97,8 @@ def _report(
       operative_config_text=public_form.gin_text(run.operative_config_text(public=False)),
       changed_from_defaults=public_form.value(_changed(prepared)),
       provenance=provenance.of_study(prepared, run),
-      commands=[public_form.command(run.command)] if run.command else [])
+      commands=[public_form.command(run.command)] if run.command else [],
+      pretraining=prepared.pretraining)
 
 
 def _changed(prepared: Prepared) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nlp_export import files
 from nlp_export.ablation import built_arms, sources
@@ -41,6 +42,7 @@ class Prepared:
     question: that the report answers.
     compares_before: whether export and baseline are compared before they are trained.
     remarks: for the last lines: what could not be done, and why.
+    pretraining: for the report, where the run has pre-trained the encoder; see reports.Report.
   """
 
   study: Study
@@ -50,6 +52,7 @@ class Prepared:
   question: str
   compares_before: bool = False
   remarks: tuple[str, ...] = ()
+  pretraining: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def poolers(self, arm: NamedArm) -> tuple[str, ...]:
     """The poolers of an arm."""
@@ -110,6 +113,7 @@ def plan(
     question: str,
     given: Given | None = None,
     compares_before: bool = False,
+    pretraining: Mapping[str, Any] | None = None,
 ) -> Plan:
   """The plan of a study.
 
@@ -120,6 +124,7 @@ def plan(
     question: that the report answers.
     given: SavedModels to take instead of exporting. Without its `request` there is no baseline.
     compares_before: see `Prepared`.
+    pretraining: see `Prepared`.
 
   Raises:
     RequestError: an arm, an export or a task's data is not to be had.
@@ -133,7 +138,7 @@ def plan(
                  'export. The scores are the export\'s alone; --set CHECKPOINT=... adds the rest',)
     arms = rest
   prepared = Prepared(study, arms, sources.sources(arms, export, given), title, question,
-                      compares_before, remarks)
+                      compares_before, remarks, pretraining or {})
 
   def execute(run: Run) -> Outcome:
     from nlp_export.ablation import executing

@@ -7,13 +7,23 @@ Importing this costs no TensorFlow; opening and restoring do.
 """
 
 from nlp_export.checkpoints.checkpoint import Checkpoint
-from nlp_export.checkpoints.formats import FoundCheckpoint, find_checkpoint, open_checkpoint
+from nlp_export.checkpoints.formats import (
+    HUGGING_FACE,
+    ORBAX,
+    TF2,
+    FoundCheckpoint,
+    find_checkpoint,
+    open_checkpoint,
+)
 from nlp_export.checkpoints.packaged import from_package
 from nlp_export.checkpoints.report import RestoreReport
 from nlp_export.checkpoints.restore import ENCODER_POOLER, RestoreError, compare, restore
 
 __all__ = [
     'ENCODER_POOLER',
+    'HUGGING_FACE',
+    'ORBAX',
+    'TF2',
     'Checkpoint',
     'FoundCheckpoint',
     'RestoreError',

@@ -78,7 +78,7 @@ class Checkpoint:
   """An open checkpoint. Made by `open_checkpoint`.
 
   Attributes:
-    format: 'TF2 object graph' or 'Hugging Face BERT'.
+    format: 'TF2 object graph', 'Hugging Face BERT' or 'Orbax'.
     path: what was opened: a prefix or a directory.
     files: every file that is read, for hashing.
     notes: what was decided on the way, to be said to the user ('ckpt-7 was taken for ckpt').
@@ -90,6 +90,7 @@ class Checkpoint:
       file holds twice is not equal.
     encoder_config, vocab_file, tokenizer_config: paths of files that the format brings along, or
       None.
+    label: what to call it where the base name says too little ('1000').
   """
 
   format: str
@@ -104,11 +105,12 @@ class Checkpoint:
   encoder_config: str | None = None
   vocab_file: str | None = None
   tokenizer_config: str | None = None
+  label: str = ''
 
   @property
   def name(self) -> str:
     """The base name, for reports that must not name a machine's paths."""
-    return files.basename(self.path)
+    return self.label or files.basename(self.path)
 
   def items(self) -> tuple[str, ...]:
     """Canonical names of what it holds: encoder, masked_lm, then heads ('sop.pooler_dense')."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nlp_export import names
+from nlp_export import encoders, names
 from nlp_export.checkpoints import checkpoint as stored_as
-from nlp_export.checkpoints import readable
+from nlp_export.checkpoints import orbax, readable
 from nlp_export.checkpoints.checkpoint import Checkpoint, StoredTensor
 from nlp_export.checkpoints.tf2_items import POSITIONAL_EDGE
 
@@ -155,6 +155,8 @@ def _encoder_type(checkpoint: Checkpoint, encoder: Iterable[StoredTensor]) -> st
     return 'albert'
   if not any(role.layer is not None for role in roles):
     return None
+  if checkpoint.encoder_config and checkpoint.format == orbax.FORMAT:
+    return encoders.from_file(checkpoint.encoder_config).type
   edges = checkpoint.nodes[names.ENCODER].children
   by_position = any(POSITIONAL_EDGE.match(edge) for edge in edges)
   return 'bert' if by_position or checkpoint.encoder_config else 'bert_v2'

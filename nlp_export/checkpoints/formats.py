@@ -1,7 +1,8 @@
 """Which checkpoint does a path mean, and which format has it? Told by content, never by name.
 
-A path is a TF2 prefix or directory, or a Hugging Face directory; what cannot be read is refused
-with the reason and the way on. Looking needs no TensorFlow, so a dry run says the same as a run.
+A path is a TF2 prefix or directory, a directory that Orbax wrote, or a Hugging Face directory; what
+cannot be read is refused with the reason and the way on. Looking needs no TensorFlow, so a dry run
+says the same as a run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nlp_export import files
-from nlp_export.checkpoints import locate, safetensors_files
+from nlp_export.checkpoints import locate, orbax, orbax_steps, safetensors_files
 from nlp_export.checkpoints.checkpoint import Checkpoint
 from nlp_export.errors import RequestError
 
@@ -22,7 +23,7 @@ _CONVERT = (
 )
 
 
-TF2, HUGGING_FACE = 'TF2', 'Hugging Face'
+TF2, HUGGING_FACE, ORBAX = 'TF2', 'Hugging Face', orbax.FORMAT
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class FoundCheckpoint:
   """A checkpoint that was found and not opened yet.
 
   Attributes:
-    kind: TF2 or HUGGING_FACE.
-    path: prefix or directory.
-    files: what will be read, for hashing.
+    kind: TF2, HUGGING_FACE or ORBAX.
+    path: prefix or directory; of an Orbax checkpoint that of the step.
+    files: what will be read, for hashing; directories stand for all that is in them.
     notes: how the path was understood, to be said to the user.
-    encoder_config, vocab_file, tokenizer_config: paths of what a Hugging Face directory brings
-      along, or None.
+    encoder_config, vocab_file, sp_model_file: paths of what a Hugging Face or Orbax directory
+      brings along, or None.
+    tokenizer_config: path of a Hugging Face directory's tokenizer_config.json, or None.
+    tokenizer_settings: path of an Orbax step's own record of its tokenizer, or None.
+    mlm_activation: of the masked LM head, where the checkpoint says; else None.
     weights_file: base name of the weights in a directory if one was asked for.
   """
 
@@ -45,13 +49,16 @@ class FoundCheckpoint:
   notes: tuple[str, ...] = ()
   encoder_config: str | None = None
   vocab_file: str | None = None
+  sp_model_file: str | None = None
   tokenizer_config: str | None = None
+  tokenizer_settings: str | None = None
+  mlm_activation: str | None = None
   weights_file: str | None = None
 
   @property
   def name(self) -> str:
-    """The base name."""
-    return files.basename(self.path)
+    """The base name; 'step 1000' for a step."""
+    return orbax.step_name(self.path) if self.kind == ORBAX else files.basename(self.path)
 
 
 def find_checkpoint(path: str) -> FoundCheckpoint:
@@ -59,8 +66,9 @@ def find_checkpoint(path: str) -> FoundCheckpoint:
 
   Args:
     path: a TF2 prefix ('ckpt-7'), a directory of such (its latest is taken), a file of one
-      ('ckpt-7.index'), a prefix without its '-7' if only one such exists, or a Hugging Face
-      directory (config.json and safetensors).
+      ('ckpt-7.index'), a prefix without its '-7' if only one such exists; the root of a
+      CheckpointManager of Orbax (its newest whole step is taken), a step of it, or something in
+      one; or a Hugging Face directory (config.json and safetensors).
 
   Raises:
     RequestError: there is none, it is incomplete, or it is of a format that is not read.
@@ -73,11 +81,12 @@ def find_checkpoint(path: str) -> FoundCheckpoint:
     return _find_in_dir(path)
   if files.exists(path):
     return _find_by_file(path)
-  return _tf2(*locate.prefix(path))
+  step = orbax_steps.find_step(path)  # Refuses a step that is not there, with those that are.
+  return _orbax(step) if step else _tf2(*locate.prefix(path))
 
 
 def open_checkpoint(
-    path: str | FoundCheckpoint, item_names: Mapping[str, str] | None = None
+    path: str | FoundCheckpoint, item_names: Mapping[str, str] | None = None, whole: bool = False
 ) -> Checkpoint:
   """Opens a checkpoint without reading its values.
 
@@ -86,6 +95,8 @@ def open_checkpoint(
     item_names: what the file calls an item or a head, where that is not the usual name:
       {'encoder': 'student', 'next_sentence': 'sop'}. A path through the objects will do as well:
       {'encoder': 'model/backbone'}. See `pretrainer.checkpoint_items`.
+    whole: whether to list also what no export reads, where that lies in files of its own (the
+      optimizer of an Orbax checkpoint). Other formats are always listed whole.
 
   Returns:
     The open checkpoint; its `notes` say how the path was understood.
@@ -100,6 +111,8 @@ def open_checkpoint(
     from nlp_export.checkpoints.tf2 import open_tf2  # Needs TensorFlow.
 
     return open_tf2(found.path, other_names, found.notes)
+  if found.kind == ORBAX:
+    return orbax.open_orbax(found.path, other_names, found.notes, whole)
   from nlp_export.checkpoints.hugging_face import open_hugging_face
 
   return open_hugging_face(found.path, other_names, found.weights_file)
@@ -107,6 +120,15 @@ def open_checkpoint(
 
 def _tf2(prefix: str, notes: tuple[str, ...]) -> FoundCheckpoint:
   return FoundCheckpoint(TF2, prefix, locate.prefix_files(prefix), notes)
+
+
+def _orbax(step: orbax_steps.FoundStep) -> FoundCheckpoint:
+  brings = orbax.brought_along(step.path)
+  return FoundCheckpoint(
+      ORBAX, step.path, orbax.step_files(step.path), step.notes,
+      encoder_config=brings.encoder_config, vocab_file=brings.vocab_file,
+      sp_model_file=brings.sp_model_file, tokenizer_settings=brings.tokenizer_settings,
+      mlm_activation=brings.mlm_activation)
 
 
 def _hugging_face(directory: str, weights_file: str | None = None) -> FoundCheckpoint:
@@ -123,11 +145,6 @@ def _find_in_dir(path: str) -> FoundCheckpoint:
   present = files.list_dir(path)
   if 'saved_model.pb' in present:
     _refuse_saved_model(path)
-  if {'_CHECKPOINT_METADATA', 'manifest.ocdbt', '_METADATA'} & set(present):
-    raise RequestError(
-        f'Cannot read {path}: it is an Orbax checkpoint, which cannot be read here yet. Restore it '
-        'in Python and write it with tf.train.Checkpoint(encoder=encoder).save(PATH).'
-    )
   tf2 = locate.STATE_FILE in present or any(name.endswith('.index') for name in present)
   weights = [n for n in present if n.endswith(('.safetensors', '.safetensors.index.json'))]
   if tf2 and weights:
@@ -135,10 +152,19 @@ def _find_in_dir(path: str) -> FoundCheckpoint:
         f'Cannot tell which checkpoint of {path} is meant: it holds TF2 checkpoints and '
         f'{weights[0]}. Give the prefix of one or the path of that file.'
     )
+  if tf2 or weights:
+    steps = orbax_steps.listed(path)
+    if steps:
+      raise RequestError(
+          f'Cannot tell which checkpoint of {path} is meant: it holds {steps} that Orbax wrote and '
+          f'{"TF2 checkpoints" if tf2 else weights[0]}. Give the path of one of them.')
   if tf2:
     return _tf2(*locate.latest(path))
   if weights:
     return _hugging_face(path)
+  step = orbax_steps.find_step(path)
+  if step:
+    return _orbax(step)
   data = [name for name in present if '.data-' in name]
   if data:
     _refuse_data_alone(path, data[0])
@@ -150,8 +176,8 @@ def _find_in_dir(path: str) -> FoundCheckpoint:
   found = ', '.join(present[:8]) + (' ...' if len(present) > 8 else '') if present else 'nothing'
   raise RequestError(
       f'There is no checkpoint in {path}: it holds {found}. Name a directory or a prefix that '
-      'tf.train.Checkpoint wrote, or a Hugging Face directory with config.json and '
-      'model.safetensors.'
+      'tf.train.Checkpoint wrote, a directory of steps that Orbax wrote, or a Hugging Face '
+      'directory with config.json and model.safetensors.'
   )
 
 
@@ -167,6 +193,9 @@ def _find_by_file(path: str) -> FoundCheckpoint:
     if not files.exists(prefix + '.index'):
       _refuse_data_alone(files.dirname(path), name)
     return _tf2(prefix, (f'{stem} was taken for its file {name}.',))
+  step = orbax_steps.find_step(path)
+  if step:
+    return _orbax(step)
   kind = _kind(path)
   if kind == _SAFETENSORS:
     return _hugging_face(files.dirname(path), name)
@@ -174,7 +203,8 @@ def _find_by_file(path: str) -> FoundCheckpoint:
     _refuse_pickle(path, kind)
   raise RequestError(
       f'Cannot read {path} as a checkpoint: it is neither a file of a TF2 checkpoint nor '
-      'safetensors. Name a prefix that tf.train.Checkpoint wrote, or a Hugging Face directory.'
+      'safetensors, and lies in no step that Orbax wrote. Name a prefix that tf.train.Checkpoint '
+      'wrote, or a Hugging Face directory.'
   )
 
 

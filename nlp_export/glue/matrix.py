@@ -27,10 +27,11 @@ from nlp_export.glue.cells import (
   belongs_to,
 )
 from nlp_export.glue.grid import check_places
-from nlp_export.glue.progress import Estimate, Progress, about, duration
+from nlp_export.glue.progress import Estimate, Progress
 from nlp_export.glue.work import Work, check_work, discard_work, has_work, open_work, remove_empty
 from nlp_export.running import interrupts
 from nlp_export.running.claims import Claim, ClaimLost, Claims
+from nlp_export.running.durations import about, duration
 
 POLL_SECONDS = 2.0
 

@@ -12,22 +12,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from nlp_export.running.durations import about, duration
+
 # Between two lines about one cell where there is no bar.
 LINE_SECONDS = 60.0
-
-
-def duration(seconds: float) -> str:
-  """'45 s', '12 min', '3 h 05 min', '2 d 4 h'."""
-  if seconds < 99.5:
-    return f'{seconds:.0f} s'
-  minutes = round(seconds / 60)
-  if minutes < 100:
-    return f'{minutes} min'
-  hours, minutes = divmod(minutes, 60)
-  if hours < 48:
-    return f'{hours} h {minutes:02d} min'
-  days, hours = divmod(hours, 24)
-  return f'{days} d {hours} h'
 
 
 class Estimate:
@@ -138,8 +126,3 @@ class Progress:
     if self._bar is not None:
       self._bar.update(self._task, description=text.replace('[', r'\['),
                        completed=self._done + fraction)
-
-
-def about(seconds: float | None) -> str:
-  """'about 14 min left', or nothing where it cannot be told."""
-  return f'about {duration(seconds)} left' if seconds else ''

@@ -10,7 +10,7 @@ from typing import Any
 import nlp_export
 from nlp_export.glue.statistics.results import Settings, Verdict
 from nlp_export.glue.statistics.words import margin_word
-from nlp_export.reports import groups, run_tables
+from nlp_export.reports import groups, run_tables, words
 from nlp_export.reports.content import Report
 
 _LEADER = re.compile(r'This does not decide it: (\S+) has the highest average')
@@ -59,7 +59,34 @@ def for_templates(report: Report) -> dict[str, Any]:
 
 
 def answers(report: Report) -> list[Answer]:
-  """Every verdict, or why there is none."""
+  """Every verdict, or why there is none; then what pre-training came to."""
+  learned = [_of_pretraining(report.pretraining['summary'])] if report.pretraining else []
+  return [*(_of_cells(report) if report.cells or not learned else ()), *learned]
+
+
+def _of_pretraining(summary: Mapping[str, Any]) -> Answer:
+  loss, unigram = summary['held_out']['masked_lm_loss'], summary['unigram_cross_entropy']
+  high = summary['intervals'].get('masked_lm_loss', [None, None])[1]
+  shown = high is not None and high < unigram
+  headline = (f'It has: {unigram - loss:.2f} nats below guessing by frequency' if loss < unigram
+              else 'It has not: guessing by frequency is no worse')
+  sentence = (f'On held-out documents the masked-LM loss is {loss:.3f} nats, where predicting each '
+              f'token by its frequency costs {unigram:.3f}.')
+  name, chance = summary['pairs_metric'], summary['majority_share']
+  if name is not None and chance is not None:
+    accuracy, ends = summary['held_out'][name], summary['intervals'].get(name, [None, None])
+    told = ('' if ends[0] is None else
+            f' (95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f})')
+    above = ('above' if summary['pairs_above_chance'] else 'not shown to be above')
+    sentence += (f' {words.metric(name).capitalize()} is {100 * accuracy:.1f} %{told}, {above} the '
+                 f'{100 * chance:.1f} % of always giving the more frequent answer.')
+  return Answer('Has pre-training learned from the context of words?', headline, sentence,
+                'shown' if shown else 'open', 3 if shown else 1,
+                'the interval over held-out documents lies below the baseline' if shown else
+                'the interval over held-out documents is not known, or holds the baseline')
+
+
+def _of_cells(report: Report) -> list[Answer]:
   analysis = report.analysis
   if analysis is None:
     return [Answer(

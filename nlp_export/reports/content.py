@@ -27,6 +27,8 @@ class Report:
     changed_from_defaults: [{name, value, default}].
     provenance: commit, package versions, machine, provenance of the exports, hashes of inputs.
     commands: the command line that made it, or several.
+    pretraining: how the encoder was pre-trained, if this run did that: {summary, curves}, see
+      pretraining/trained.py and history.py; empty otherwise.
   """
 
   title: str
@@ -39,3 +41,4 @@ class Report:
   changed_from_defaults: Sequence[Mapping[str, Any]] = ()
   provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   commands: Sequence[str] = ()
+  pretraining: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -81,5 +81,28 @@ def provenance(value: Mapping[str, Any]) -> Table:
       [(name, _cut(text)) for name, text in words.leaves(value)], (0, 1))
 
 
+def pretraining(summary: Mapping[str, Any]) -> Table:
+  """The numbers of a pre-training: on held-out text, and how fast."""
+  found, intervals, speed = summary['held_out'], summary['intervals'], summary['speed']
+  rows = [(f'held out: {words.metric(name)}', _number(value),
+           ' to '.join(map(_number, intervals[name])) if name in intervals else words.NONE)
+          for name, value in found.items()]
+  rows += [(name, text, words.NONE) for name, text in (
+      ('unigram cross-entropy, nats', _number(summary['unigram_cross_entropy'])),
+      ('masked-LM loss below it, nats', _number(summary['masked_lm_nats_below_unigram'])),
+      ('share of the more frequent next-sentence label', _number(summary['majority_share'])),
+      ('steps', str(summary['step'])),
+      ('steps/s', _number(speed['steps_per_second'])),
+      ('tokens/s, padding counted', words.NONE if speed['tokens_per_second'] is None else
+       f'{speed["tokens_per_second"]:.0f}'),
+      ('share of the peak measured on this machine', words.share(speed['share_of_peak'])))]
+  return make('Pre-training: held-out text after the last step, and speed',
+              ('what', 'value', '95 % interval over documents'), rows)
+
+
+def _number(value: float | None) -> str:
+  return words.measured(value)
+
+
 def _cut(text: str) -> str:
   return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} … ({len(text)} characters)'

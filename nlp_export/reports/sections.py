@@ -17,6 +17,7 @@ from nlp_export.reports.plots import (
     curve_plot,
     difference_plot,
     draw_plot,
+    pretraining_plot,
     score_plot,
 )
 from nlp_export.reports.plots.panels import Figure, Panel
@@ -33,6 +34,7 @@ class Sections:
     curves: a figure for each task.
     averages, published, troubles, changed, provenance: tables without a plot.
     apart_because: task -> why it stands apart.
+    pretraining: curves of the pre-training; pretraining_facts: its numbers.
   """
 
   glance: Figure | None
@@ -50,6 +52,8 @@ class Sections:
   apart_because: dict[str, str]
   changed: Table | None
   provenance: Table | None
+  pretraining: Figure | None = None
+  pretraining_facts: Table | None = None
 
 
 def sections(report: Report) -> Sections:
@@ -98,7 +102,11 @@ def sections(report: Report) -> Sections:
       apart_because=dict(because),
       changed=(run_tables.changed(report.changed_from_defaults)
                if report.changed_from_defaults else None),
-      provenance=run_tables.provenance(report.provenance) if report.provenance else None)
+      provenance=run_tables.provenance(report.provenance) if report.provenance else None,
+      pretraining=(pretraining_plot.figure(report.pretraining, 'pretraining')
+                   if report.pretraining else None),
+      pretraining_facts=(run_tables.pretraining(report.pretraining['summary'])
+                         if report.pretraining else None))
 
 
 def _figure(

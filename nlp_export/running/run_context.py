@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from nlp_export import files
 from nlp_export.running import children, interrupts
 
 
@@ -110,6 +111,11 @@ class Run:
   def say(self, line: str) -> None:
     """Shows a line on the screen and in log.txt."""
     self._recorder.say(line)
+
+  def add_inputs(self, paths: Iterable[str]) -> None:
+    """Adds to `input_hashes` what this run has made itself and goes on from."""
+    more = {path: files.sha256(path) for path in paths if path not in self.input_hashes}
+    self.input_hashes = {**self.input_hashes, **more}
 
   def record(self, key: str, value: Any) -> None:
     """Keeps a JSON value in run.json under `recorded`, also if the run fails later."""

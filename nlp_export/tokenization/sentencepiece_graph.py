@@ -11,6 +11,14 @@ from nlp_export.errors import RequestError
 from nlp_export.tokenization.row_splits import with_static_size
 
 
+def normalized(sentences: tf.Tensor, lower_case: bool, strip_diacritics: bool) -> tf.Tensor:
+  """What is done to string [batch] before the model sees it, in tokenising and in its training."""
+  if strip_diacritics:
+    sentences = tf_text.normalize_utf8(sentences, 'NFD')
+    sentences = tf.strings.regex_replace(sentences, r'\p{Mn}', '')
+  return tf_text.case_fold_utf8(sentences) if lower_case else sentences
+
+
 class SentencePieceGraph(tf.Module):
   """SentencePiece tokenisation of string tensors. The model is embedded in the graph: no asset."""
 
@@ -36,12 +44,8 @@ class SentencePieceGraph(tf.Module):
 
   def tokenize_flat(self, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Pieces of all of string [batch]: values int32 [pieces], row_splits int64 [batch + 1]."""
-    if self._strip_diacritics:
-      sentences = tf_text.normalize_utf8(sentences, 'NFD')
-      sentences = tf.strings.regex_replace(sentences, r'\p{Mn}', '')
-    if self._lower_case:
-      sentences = tf_text.case_fold_utf8(sentences)
-    tokens = self._tokenizer.tokenize(sentences)
+    tokens = self._tokenizer.tokenize(
+        normalized(sentences, self._lower_case, self._strip_diacritics))
     return tokens.values, with_static_size(tokens.row_splits, sentences)
 
   def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:

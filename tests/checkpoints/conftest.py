@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nlp_export import tokenizers
 from tests import tiny
 from tests.checkpoints import written
 
@@ -54,6 +57,25 @@ def form(sources, tmp_path_factory):
     return made[kind, name]
 
   return get
+
+
+@pytest.fixture(scope='session')
+def orbax_root(sources, tiny_vocab, tmp_path_factory):
+  """Root of steps 500 and 1000 of `sources('bert')`, as pre-training writes them. Do not change."""
+  from tests.checkpoints import orbax_written
+
+  pretrainer = sources('bert')
+  size = tiny.Size(seed=1)
+  return orbax_written.write(
+      tmp_path_factory.mktemp('orbax') / 'checkpoints', pretrainer, size,
+      tokenizers.wordpiece(tiny_vocab, lower_case=True, split_at_unicode_spaces=True),
+      changed=lambda step: tiny.draw_weights(pretrainer, size.seed if step == 1000 else step))
+
+
+@pytest.fixture
+def orbax_copy(orbax_root, tmp_path):
+  """A copy of `orbax_root` to spoil."""
+  return Path(shutil.copytree(orbax_root, tmp_path / 'checkpoints'))
 
 
 @pytest.fixture

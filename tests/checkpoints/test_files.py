@@ -118,8 +118,8 @@ def test_no_such_checkpoint_names_the_nearest(put, tmp_path):
 
 
 def test_an_empty_directory_and_one_of_something_else(tmp_path):
-  wanted = ('Name a directory or a prefix that tf.train.Checkpoint wrote, or a Hugging Face '
-            'directory with config.json and model.safetensors.')
+  wanted = ('Name a directory or a prefix that tf.train.Checkpoint wrote, a directory of steps '
+            'that Orbax wrote, or a Hugging Face directory with config.json and model.safetensors.')
   assert refusal(tmp_path).endswith(f'it holds nothing. {wanted}')
   (tmp_path / 'notes.txt').write_text('hello')
   assert refusal(tmp_path).endswith(f'it holds notes.txt. {wanted}')
@@ -214,7 +214,7 @@ def test_other_formats_are_told_apart_by_content(tmp_path):
   orbax = tmp_path / 'orbax'
   orbax.mkdir()
   (orbax / '_CHECKPOINT_METADATA').write_text('{}')
-  assert refusal(orbax).endswith('with tf.train.Checkpoint(encoder=encoder).save(PATH).')
+  assert refusal(orbax).endswith('all of its files, or name another checkpoint.')
 
   (tmp_path / 'some.txt').write_text('hello, this is a text')
   assert refusal(tmp_path / 'some.txt').endswith(

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from nlp_export.glue.progress import Estimate, Progress, about, duration
+from nlp_export.glue.progress import Estimate, Progress
+from nlp_export.running.durations import about, duration
 
 
 @pytest.mark.parametrize(('seconds', 'text'), [

@@ -1,0 +1,1 @@
+"""Which text is there to train on: somebody's files, or what every Python brings along?"""

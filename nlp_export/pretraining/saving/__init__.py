@@ -1,0 +1,1 @@
+"""How is a pre-training run written to disk, and how does it go on from there?"""
