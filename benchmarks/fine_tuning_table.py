@@ -80,7 +80,7 @@ def targets(result: Mapping[str, Any]) -> list[tuple[str, float, float, bool]]:
     return median_ratio(measure, by_name[ours]['rounds'], by_name[other]['rounds'])
 
   for task, wanted in (('cola', 9.0), ('rte', 2.0)):
-    at_least(f'{_title(task)}: examples/s, times the documented flow',
+    at_least(f'{_title(task)}: examples per second, times the documented flow',
              ratio(task, NLP_EXPORT_FLOAT32, TF_HUB, examples_per_second), wanted)
   for name, wanted in ((NLP_EXPORT_FLOAT32, 1.1), (NLP_EXPORT_BFLOAT16, 1.5)):
     for task in result['tasks']:
@@ -142,8 +142,9 @@ def _speed(result: Mapping[str, Any]) -> str:
           _times(tokens_per_second, rounds, by_name.get(PYTORCH_FLOAT32)),
           f'{share(task, name, ceiling[dtype]):.0%}' if dtype in ceiling and 'flops' in task
           else ''])
-  return _table(['task', 'training', 'examples/s', 'real tokens/s', 'padding',
-                 'examples/s, times the documented flow', 'tokens/s, times PyTorch float32',
+  return _table(['task', 'training', 'examples per second', 'real tokens/s', 'padding',
+                 'examples per second, times the documented flow',
+                 'tokens/s, times PyTorch float32',
                  'share of the ceiling of its dtype'], rows)
 
 

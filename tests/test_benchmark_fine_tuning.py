@@ -99,7 +99,7 @@ def result():
 
 def test_ratios_are_taken_within_a_round(result):
   found = {what: values for what, *values in fine_tuning_table.targets(result)}
-  assert found['CoLA: examples/s, times the documented flow'] == [10.0, 9.0, True]
+  assert found['CoLA: examples per second, times the documented flow'] == [10.0, 9.0, True]
   assert found['CoLA: tokens/s here, `float32`, times PyTorch in float32'] == [2.0, 1.1, True]
   # 640 and 320 tokens/s, 64 MFLOP each, of 100 GFLOP/s.
   assert found['MRPC: share of the float32 ceiling'] == [pytest.approx(0.3072), 0.6, False]
