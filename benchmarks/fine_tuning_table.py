@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks import tables
 from benchmarks.contestants import (
     MATMUL,
     NLP_EXPORT_ALL_THREADS,
@@ -26,6 +27,9 @@ CALLED: Mapping[str, str] = {
     MATMUL: 'matrix products',
 }
 FIRST_STEP = 'until the first step is done'
+
+_PACKAGES = ('python', 'tensorflow', 'tf-keras', 'tf-models-official', 'tensorflow-hub', 'torch',
+             'transformers')
 
 Rounds = Sequence[Mapping[str, Any]]
 Measure = Callable[[Mapping[str, Any]], float]
@@ -109,20 +113,13 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def _conditions(result: Mapping[str, Any]) -> str:
-  machine, settings = result['machine'], result['settings']
-  versions = machine['versions']
-  named = ', '.join(f'{name} {versions[name]}' for name in (
-      'python', 'tensorflow', 'tf-keras', 'tf-models-official', 'tensorflow-hub', 'torch',
-      'transformers') if name in versions)
-  changed = ' with changes' if machine['changed_since'] else ''
+  settings = result['settings']
   return (
-      f'{machine["date"]}, commit {machine["commit"][:7] or "unknown"}{changed}; '
-      f'{machine["cores"]} cores of {machine["processor"]} '
-      f'({", ".join(machine["instructions"])}), {machine["memory_gb"]:.0f} GB, '
-      f'{machine["system"]}; {named}. MiniLM, batch {settings["batch_size"]}, at most '
+      f'{tables.conditions(result["machine"], _PACKAGES)}. MiniLM, batch '
+      f'{settings["batch_size"]}, at most '
       f'{settings["max_seq_length"]} tokens, {settings["steps"]} batches '
       f'(documented flow: {settings["tf_hub_steps"]}), median of {settings["rounds"]} rounds. '
-      f'Load average {machine["load_average"]} before, {machine["load_average_after"]} after.')
+      f'{tables.load(result["machine"])}')
 
 
 def _speed(result: Mapping[str, Any]) -> str:
@@ -142,10 +139,10 @@ def _speed(result: Mapping[str, Any]) -> str:
           _times(tokens_per_second, rounds, by_name.get(PYTORCH_FLOAT32)),
           f'{share(task, name, ceiling[dtype]):.0%}' if dtype in ceiling and 'flops' in task
           else ''])
-  return _table(['task', 'training', 'examples per second', 'real tokens/s', 'padding',
-                 'examples per second, times the documented flow',
-                 'tokens/s, times PyTorch float32',
-                 'share of the ceiling of its dtype'], rows)
+  return tables.table(
+      ['task', 'training', 'examples per second', 'real tokens/s', 'padding',
+       'examples per second, times the documented flow', 'tokens/s, times PyTorch float32',
+       'share of the ceiling of its dtype'], rows)
 
 
 def _times(measure: Measure, rounds: Rounds, other: Mapping[str, Any] | None) -> str:
@@ -153,9 +150,7 @@ def _times(measure: Measure, rounds: Rounds, other: Mapping[str, Any] | None) ->
 
 
 def _targets(result: Mapping[str, Any]) -> str:
-  rows = [[what, f'{value:.2f}', f'{wanted:g}', 'yes' if reached else '**no**']
-          for what, value, wanted, reached in targets(result)]
-  return _table(['what', 'measured', 'to reach', 'reached'], rows) if rows else ''
+  return tables.verdicts(targets(result))
 
 
 def _starts(result: Mapping[str, Any]) -> str:
@@ -173,8 +168,9 @@ def _starts(result: Mapping[str, Any]) -> str:
                   if FIRST_STEP in passed['other_seconds']]
     rows.append([CALLED[name], f'{result["start_seconds"][name]:.1f}', '; '.join(prepared),
                  f'{statistics.median(later):.2f}, at most {max(later):.2f}' if later else ''])
-  return _table(['not counted above, in seconds', 'process and imports', 'first training of a task',
-                 f'later cells, {FIRST_STEP}'], rows) if rows else ''
+  return tables.table(
+      ['not counted above, in seconds', 'process and imports', 'first training of a task',
+       f'later cells, {FIRST_STEP}'], rows) if rows else ''
 
 
 def _matmul(result: Mapping[str, Any]) -> str:
@@ -186,7 +182,7 @@ def _matmul(result: Mapping[str, Any]) -> str:
   per_token = ', '.join(
       f'{_title(name)} {task["flops"] / task["tokens"] / 1e6:.1f}'
       for name, task in result['tasks'].items() if 'flops' in task)
-  text = _table(['rows x inner x columns, GFLOP/s', *dtypes], rows)
+  text = tables.table(['rows x inner x columns, GFLOP/s', *dtypes], rows)
   return text + (f'\n\nMillions of operations for a token (benchmarks/transformer_flops.py): '
                  f'{per_token}. The ceiling of a dtype is the best of its column.'
                  if per_token else '')
@@ -194,8 +190,3 @@ def _matmul(result: Mapping[str, Any]) -> str:
 
 def _title(task: str) -> str:
   return {'cola': 'CoLA', 'mrpc': 'MRPC', 'rte': 'RTE', 'sst2': 'SST-2'}.get(task, task)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-  lines = [head, ['---'] * len(head), *rows]
-  return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from tests.in_process import settings
 
 WORDS = ('the', 'a', 'of', 'and', 'cat', 'dog', 'sat', 'on', 'mat', 'hello', 'world', 'bank')
 STEPS, SAVE_EVERY = 12, 4
-# A training that lasts some seconds, so that something can happen to it.
+# Trainings that last some seconds, so that something can happen to them.
+SHORT = {'TRAIN_STEPS': 200, 'SAVE_EVERY_STEPS': 50, 'STEPS_PER_LOOP': 25,
+         'EVALUATE_EVERY_STEPS': 200}
 LONG = {'TRAIN_STEPS': 600, 'SAVE_EVERY_STEPS': 60, 'STEPS_PER_LOOP': 20,
         'EVALUATE_EVERY_STEPS': 300}
 
@@ -72,13 +75,21 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 
 
 class Process:
-  """run.py in a process group of its own; the first `lines` that it prints are kept."""
+  """run.py in a process group of its own.
+
+  Attributes:
+    screen: what it has shown so far.
+    started: all of them, for `kill_survivors`.
+  """
+
+  started: ClassVar[list[Process]] = []
 
   def __init__(self, *command: object, env: dict[str, str] | None = None):
     self.process = subprocess.Popen(
         run_lab.command(*map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**run_lab.environment(), **(env or {})}, start_new_session=True, cwd=run_lab.REPO)
     self.screen = ''
+    self.started.append(self)
 
   def wait_for(self, *texts: str) -> str:
     """Reads until one of the texts is on the screen, or the process has ended; which ('' then)."""
@@ -103,6 +114,14 @@ class Process:
     os.killpg(self.process.pid, signal.SIGKILL)
     self.end()
     assert not members(self.process.pid)
+
+
+def kill_survivors() -> None:
+  """What a test that failed, or took too long, has left running."""
+  while Process.started:
+    run = Process.started.pop()
+    if members(run.process.pid):
+      run.kill()
 
 
 def members(group: int) -> list[int]:

@@ -119,6 +119,21 @@ def test_it_goes_on_to_the_same_weights_past_a_truncated_checkpoint(whole, lab, 
   assert [entry['step'] for entry in curves['training']] == [1, 2, 4, 5, 6, 8, 10, 12]
 
 
+@pytest.mark.extra
+def test_another_runs_directory_stays_as_it_is(whole, lab, tmp_path):
+  unfinished(whole, tmp_path / 'old', 8)
+  old = tmp_path / 'old/checkpoints'
+  largest = max((path for path in (old / '8').rglob('*') if path.is_file()),
+                key=lambda path: path.stat().st_size)
+  largest.write_bytes(b'')
+  done = run_main(*arguments(tmp_path / 'out', **lab, RESUME_FROM=old))
+  assert done.status == 0, done.output
+  assert 'checkpoint 8 cannot be read: going on from 4' in done.stdout
+  assert f'going on from checkpoint 4 of {old}' in done.stdout
+  assert sorted(path.name for path in old.iterdir()) == ['4', '8']
+  assert_same(weights(tmp_path / 'out'), weights(whole))
+
+
 def test_another_configuration_is_refused_with_the_difference(whole, lab, tmp_path):
   out = tmp_path / 'out'
   unfinished(whole, out, 8)
@@ -190,6 +205,9 @@ def test_records_of_tf_nlp_train(lab, whole, tiny_vocab, tmp_path):
   done = run_main(*arguments(tmp_path / 'out', **macros))
   assert done.status == 0, done.output
   assert 'training text: 20 instances of TF-NLP, masks drawn anew; held out: 20' in done.stdout
+  summary = json.loads((tmp_path / 'out/pretraining/summary.json').read_text())
+  data = summary['facts']['configuration']['data']  # Other segments would be refused.
+  assert len(data['training']['rows_sha256']) == 64
   done = run_main(*arguments(tmp_path / 'out2', **macros, PAIRS='None', HEADS='()'))
   assert done.status == 2 and done.stderr.endswith("Write --set PAIRS='next_sentence'\n")
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests import pretrain_lab
 from tests.in_process import run_main
-from tests.pretrain_lab import LONG, Process, arguments, assert_same, weights
+from tests.pretrain_lab import LONG, SHORT, Process, arguments, assert_same, weights
 
 # From SIGTERM to the end of the process: the step that runs, a save, and the record.
 # docs/pretraining.md says so.
@@ -39,11 +39,34 @@ def whole(tmp_path_factory, lab) -> Path:
   return out
 
 
+@pytest.fixture(autouse=True)
+def no_survivors():
+  yield
+  pretrain_lab.kill_survivors()
+
+
 def steps(out: Path) -> list[int]:
   return sorted(int(path.name) for path in (out / 'checkpoints').iterdir()
                 if path.name.isdecimal())
 
 
+def test_a_kill_in_a_save_loses_nothing(lab, tmp_path):
+  macros = {**lab, **SHORT}
+  command = arguments(tmp_path / 'out', **macros)
+  first = Process(*command)
+  assert first.wait_for('checkpoint 50: saving'), first.screen
+  first.kill()
+  assert 200 not in steps(tmp_path / 'out'), 'it was finished before it was killed'
+  for line in (command, arguments(tmp_path / 'whole', **macros)):
+    done = run_main(*line)
+    assert done.status == 0, done.output
+  assert_same(weights(tmp_path / 'out', 200), weights(tmp_path / 'whole', 200))
+  assert sorted(path.name for path in (tmp_path / 'out/checkpoints').iterdir()) == [
+      '100', '150', '200']
+
+
+@pytest.mark.extra
+@pytest.mark.timeout(1200)
 def test_sigterm_saves_and_a_kill_in_a_save_loses_nothing(lab, whole, tmp_path):
   out = tmp_path / 'out'
   first = Process(*arguments(out, **lab))

@@ -146,8 +146,10 @@ def _learned(request: Request, run: Run) -> Tokenizer:
        say=run.say)
   learned = files.read_json(record)
   path = files.join(directory, learned['file'])
-  kind = 'sp_model_file' if learned['kind'] == SENTENCEPIECE else 'vocab_file'
-  tokenizer, _ = tokenizers.from_macros(**{kind: path}, do_lower_case=learned['lower_case'])
+  is_model = learned['kind'] == SENTENCEPIECE
+  tokenizer, _ = tokenizers.from_macros(
+      vocab_file=None if is_model else path, sp_model_file=path if is_model else None,
+      do_lower_case=learned['lower_case'])
   run.say(f'vocabulary: {learned["size"]} tokens in {path}')
   return tokenizer
 

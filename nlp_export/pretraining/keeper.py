@@ -14,6 +14,7 @@ from nlp_export.pretraining.saving.metadata import Metadata
 from nlp_export.pretraining.saving.tree import RunVariables
 from nlp_export.pretraining.saving.writer import CheckpointWriter, Saved
 from nlp_export.pretraining.saving_options import Saving
+from nlp_export.running import interrupts
 
 TENSORBOARD_DIR = 'tensorboard'
 _BEST = 'masked_lm_loss'
@@ -43,7 +44,7 @@ class Keeper:
     self._variables, self._metadata, self._history = variables, metadata, history
     self._curves_path = curves_path
     self._writer = CheckpointWriter(
-        root, variables.trees().items, keep_last=saving.keep_last,
+        root, variables.items, keep_last=saving.keep_last,
         keep_best=_BEST if saving.keep_best else None, say=say)
     self._events: Any = None
     if tensorboard_dir:
@@ -84,17 +85,20 @@ class Keeper:
   def save(
       self, step: int, progress: Mapping[str, Any], metrics: Mapping[str, float] | None = None
   ) -> None:
-    """Begins to save a step; see `CheckpointWriter.save`."""
-    self._history.write(self._curves_path)
-    self._writer.save(step, self._variables.trees(), progress, self._metadata, metrics)
+    """Begins to save a step, which no signal cuts; see `CheckpointWriter.save`."""
+    with interrupts.held_back():
+      self._history.write(self._curves_path)
+      self._writer.save(step, self._variables.trees(), progress, self._metadata, metrics)
 
   def wait(self) -> None:
-    """Until the last save is on the disk."""
-    self._writer.wait()
+    """Until the last save is on the disk; a signal waits as well."""
+    with interrupts.held_back():
+      self._writer.wait()
 
   def check(self) -> None:
     """Raises what went wrong in the background."""
-    self._writer.check()
+    with interrupts.held_back():
+      self._writer.check()
 
   def events(self, prefix: str, step: int, values: Mapping[str, Any]) -> None:
     """Points of TensorBoard's curves 'training/loss', 'held_out/masked_lm_loss' ..."""

@@ -49,7 +49,7 @@ class LoopResult:
     names: of the columns of `values`: those of `ReplicaStep` and 'learning_rate'.
     values: float32 [steps_done, len(names)].
     seconds: wall time, with the tracing of the first run in a process.
-    stopped: whether it was asked to stop.
+    stopped: whether it was asked to stop: on all processes of a training after the same step.
   """
 
   steps_done: int
@@ -180,7 +180,7 @@ class TrainingLoop:
       self.switch.stop()
     start = time.perf_counter()
     with interrupts.held_back(), self.switch.on_signals(), self._runtime.explained(first_step):
-      done_tensor, log = self._run(
+      done_tensor, log, asked = self._run(
           self._batches_from(first_step), tf.constant(first_step, tf.int64),
           tf.constant(count, tf.int32), self.dropout_state.read_value())
       done, values = int(done_tensor), log.numpy()
@@ -191,7 +191,7 @@ class TrainingLoop:
       finite = done == 0 or bool(np.isfinite(values[-1]).all())
       result = LoopResult(
           done, self.names, values, time.perf_counter() - start,
-          stopped=(done < count and finite) or bool(self.switch.variable))
+          stopped=bool(asked))
     if not finite:
       raise NotFinite(first_step + done - 1, result)
     return result
@@ -226,7 +226,7 @@ class TrainingLoop:
       self._iterator_at = first_step
     return self._iterator
 
-  def _traceable(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+  def _traceable(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
     strategy, width = self._runtime.strategy, len(self._step.names) + 1
     step_function: Callable[..., tf.Tensor] = self._step.__call__
     if self._runtime.jit_compile:
@@ -236,12 +236,12 @@ class TrainingLoop:
     @tf.function(autograph=False, reduce_retracing=True)
     def run(
         iterator: Any, first_step: tf.Tensor, count: tf.Tensor, dropout_state: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
       """Numbers are tensors: one trace serves every first step and count."""
 
       def body(
-          index: tf.Tensor, log: tf.TensorArray, _: tf.Tensor
-      ) -> tuple[tf.Tensor, tf.TensorArray, tf.Tensor]:
+          index: tf.Tensor, log: tf.TensorArray, _: tf.Tensor, __: tf.Tensor
+      ) -> tuple[tf.Tensor, tf.TensorArray, tf.Tensor, tf.Tensor]:
         number = tf.cast(index, tf.int64)
         step = first_step + number
         learning_rate = tf.cast(self._schedule(step), tf.float32)
@@ -252,18 +252,18 @@ class TrainingLoop:
         values = strategy.experimental_local_results(replicas)[0]
         values.set_shape([width])
         row = tf.concat([values[:-1], [learning_rate]], axis=0)
-        go_on = tf.reduce_all(tf.math.is_finite(row)) & (values[-1] == 0.0)
+        asked = values[-1] > 0.0
         if one_process:  # Others would wait in vain for one that decides alone.
           with tf.control_dependencies([row]):
-            go_on &= ~self.switch.variable.read_value()
-        return index + 1, log.write(index, row), go_on
+            asked |= self.switch.variable.read_value()
+        return index + 1, log.write(index, row), tf.reduce_all(tf.math.is_finite(row)), asked
 
       log = tf.TensorArray(tf.float32, size=count, element_shape=[width])
-      begin = ~self.switch.variable.read_value() if one_process else tf.constant(True)
-      done, log, _ = tf.while_loop(
-          lambda index, _, go_on: (index < count) & go_on, body, [tf.constant(0), log, begin],
-          parallel_iterations=1)
-      return done, log.stack()
+      asked = self.switch.variable.read_value() if one_process else tf.constant(False)
+      done, log, _, asked = tf.while_loop(
+          lambda index, _, finite, asked: (index < count) & finite & ~asked, body,
+          [tf.constant(0), log, tf.constant(True), asked], parallel_iterations=1)
+      return done, log.stack(), asked
 
     return run
 

@@ -14,7 +14,7 @@ from nlp_export.pretraining import strategies
 from nlp_export.pretraining.data import recipe as data_recipes
 from nlp_export.pretraining.data.recipe import DataRecipe
 from nlp_export.pretraining.heads import HeadSpec
-from nlp_export.pretraining.recipe import NOT_OF_THE_RESULT, TrainRecipe
+from nlp_export.pretraining.recipe import TrainRecipe
 from nlp_export.pretraining.saving_options import Saving
 from nlp_export.pretraining.texts import PREPARED, RECORDS, Text
 from nlp_export.tokenizers import Tokenizer
@@ -23,6 +23,8 @@ CHECKPOINTS_DIR = 'checkpoints'
 
 _VOCAB_SIZE_FIELDS = ('vocab_size', 'word_vocab_size')  # Of TF-NLP's types of encoders.
 _ROWS = 8  # Of a table that goes with a learned vocabulary: a multiple is faster to multiply with.
+# Of the recipe; may change when a training goes on: only how often Python is asked.
+_NOT_OF_THE_RESULT = ('steps_per_loop',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +151,8 @@ class Request:
     Returns:
       The request, checked, and lines to say.
     """
-    encoder, notes = self.encoder, ()
+    encoder = self.encoder
+    notes: tuple[str, ...] = ()
     rows = -(-tokenizer.vocab_size // _ROWS) * _ROWS
     if isinstance(encoder, EncoderSpec) and encoder.vocab_size != rows:
       field = next(name for name in _VOCAB_SIZE_FIELDS if name in encoder.config)
@@ -167,7 +170,7 @@ class Request:
       data: `Data.describe()`.
     """
     training = {key: value for key, value in self.training.to_json().items()
-                if key not in NOT_OF_THE_RESULT}
+                if key not in _NOT_OF_THE_RESULT}
     return {'training': training, 'heads': [head.to_json() for head in self.heads], 'data': data,
             'initial_weights': self.initial.found.name if self.initial else None}
 

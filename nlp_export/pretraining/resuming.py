@@ -51,7 +51,8 @@ def begin(
   Raises:
     RequestError: see `resume.newest_readable`; or the checkpoint does not fit.
   """
-  stored, notes = None, ()
+  stored: resume.StoredStep | None = None
+  notes: tuple[str, ...] = ()
   place = root
   if resume_from is not None and not roots.look(root).steps:
     place = resume_from
@@ -59,7 +60,8 @@ def begin(
     if place == resume_from and not roots.look(place).steps:
       raise RequestError(f'There is no checkpoint in {place} to go on from. Correct RESUME_FROM, '
                          'or leave it out')
-    found = resume.newest_readable(place, metadata)
+    # Nothing is changed in the directory of another run.
+    found = resume.newest_readable(place, metadata, set_aside=(place == root))
     stored, notes = found.stored, found.notes
   step = _agreed(stored.step if stored else _NONE, begun, training)
   if step != _NONE:

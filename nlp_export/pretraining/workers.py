@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
 import json
 import logging
 import os
 import re
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from nlp_export.errors import CheckError, RequestError
+from nlp_export.running import children
 
 _EXAMPLE = ('{"cluster": {"worker": ["host0:12345", "host1:12345"]}, '
             '"task": {"type": "worker", "index": 0}}')
@@ -165,23 +166,34 @@ def _reached(address: str) -> bool:
 def given_up_after(cluster: Cluster, timeout_seconds: float) -> Iterator[None]:
   """Ends the process if the block, which nothing interrupts, takes longer. For the rest of a start.
 
-  A worker that died after all had met would be waited for without end.
+  TensorFlow would wait without end for a worker that died after all had met. It does so in a call
+  in which no other thread of Python runs (TensorFlow 2.20): so another process says what is wrong,
+  and faulthandler's thread, which is not Python's, ends this one.
   """
+  message = (
+      f'{cluster.name(cluster.index).capitalize()} of {cluster.size} gave up: for'
+      f' {timeout_seconds:g} s not all workers that had started joined the training. See what the'
+      ' others say, and start the same command on every worker')
+  _flush()
+  with open(os.devnull, 'w') as nowhere, children.child(
+      [sys.executable, '-c', _TELLER, str(timeout_seconds), message]):
+    faulthandler.dump_traceback_later(timeout_seconds + 1.0, exit=True, file=nowhere)
+    try:
+      yield
+    finally:
+      faulthandler.cancel_dump_traceback_later()
 
-  def give_up() -> None:
-    print(
-        f'{cluster.name(cluster.index).capitalize()} of {cluster.size} gave up: for'
-        f' {timeout_seconds:g} s not all workers that had started joined the training. See what the'
-        ' others say, and start the same command on every worker', file=sys.stderr, flush=True)
-    end_process(CheckError.exit_status)
 
-  timer = threading.Timer(timeout_seconds, give_up)
-  timer.daemon = True
-  timer.start()
-  try:
-    yield
-  finally:
-    timer.cancel()
+# Says its second argument after as many seconds as the first, if the process that started it lives.
+_TELLER = """
+import os, sys, time
+parent, end = os.getppid(), time.monotonic() + float(sys.argv[1])
+while os.getppid() == parent:
+  if time.monotonic() > end:
+    print(sys.argv[2], file=sys.stderr, flush=True)
+    break
+  time.sleep(0.1)
+"""
 
 
 @contextlib.contextmanager
@@ -216,7 +228,11 @@ def end_process(status: int) -> NoReturn:
   For after `WorkerLost`: TensorFlow's servers may hang where Python would tidy them up.
   """
   logging.shutdown()
+  _flush()
+  os._exit(status)
+
+
+def _flush() -> None:
   for stream in (sys.stdout, sys.stderr):
     with contextlib.suppress(OSError, ValueError):  # Closed, or nobody reads.
       stream.flush()
-  os._exit(status)

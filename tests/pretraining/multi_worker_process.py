@@ -7,13 +7,14 @@ Prints a JSON line for each loop of five steps and one at the end.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import signal
 import sys
 
 from nlp_export.errors import RequestError
 from nlp_export.pretraining import strategies, workers
+from nlp_export.running import interrupts
 
 
 def say(**values: object) -> None:
@@ -42,11 +43,12 @@ def train(runtime: strategies.Begun, steps: int) -> None:
 
 
 def main(steps: int, start_timeout: float = 60.0) -> int:
-  signal.signal(signal.SIGTERM, lambda *_: None)
+  interrupts.install()
   try:
     runtime = strategies.multi_worker(
         communication='ring', start_timeout_seconds=start_timeout).begin()
-    train(runtime, steps)
+    with contextlib.suppress(KeyboardInterrupt), interrupts.held_back():
+      train(runtime, steps)
   except RequestError as error:
     say(error=error.message)
     return error.exit_status

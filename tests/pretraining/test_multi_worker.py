@@ -51,7 +51,7 @@ def until(process, done):
   raise AssertionError(f'ended early: {lines}, {process.stderr.read()[-2000:]}')
 
 
-def rest(process, timeout=90):
+def rest(process, timeout=280):
   out, err = process.communicate(timeout=timeout)
   return [json.loads(line) for line in out.splitlines()], err
 
@@ -109,6 +109,6 @@ def test_a_worker_that_answers_and_never_joins_is_given_up():
       done = subprocess.run(
           [sys.executable, '-m', 'tests.pretraining.multi_worker_process', '5', '8'], cwd=ROOT,
           env={**os.environ, 'TF_CONFIG': json.dumps(config)}, text=True, capture_output=True,
-          timeout=90)
+          timeout=280)
   assert done.returncode == 1
   assert 'for 8 s not all workers that had started joined the training' in done.stderr

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlp_export.pretraining import optimizers, strategies
+from nlp_export.pretraining import flops, optimizers, strategies
 from tests.pretraining import training_lab as lab
 
 # Everything that a step does, all of it dense mathematics that XLA compiles for TPUs too. A new
@@ -88,10 +88,15 @@ KINDS = {
 }
 
 
+@functools.cache
+def step_graph(kind):
+  _, step, arguments = step_and_arguments(kind)
+  return concrete(step, *arguments).graph
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_step_is_static_and_holds_nothing_that_a_tpu_cannot_run(kind):
-  _, step, arguments = step_and_arguments(kind)
-  graph = concrete(step, *arguments).graph
+  graph = step_graph(kind)
   assert not foreign(graph)
   assert not not_static(graph)
   assert not wrong_types(graph)
@@ -110,6 +115,28 @@ def test_the_step_compiles_and_computes_the_same():
   for kind, values in lab.state(loop).items():
     for a, b in zip(after[kind], values):
       np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def products(graph):
+  """Floating point operations of the matrix products of a graph."""
+  total = 0
+  for op in operations(graph):
+    shapes = [tensor.shape.as_list() for tensor in op.inputs]
+    if op.type == 'MatMul':
+      total += 2 * np.prod(shapes[0]) * shapes[1][0 if op.get_attr('transpose_b') else 1]
+    elif op.type == 'Einsum' and len(shapes) == 2:
+      terms = op.get_attr('equation').decode().partition('->')[0].split(',')
+      sizes = {name: size for term, shape in zip(terms, shapes) for name, size in zip(term, shape)}
+      total += 2 * np.prod(list(sizes.values()))
+  return total
+
+
+def test_the_count_of_operations_is_that_of_the_graph():
+  size = dict(rows=8, seq_length=lab.SEQ_LENGTH, max_predictions=lab.PREDICTIONS)
+  counted = flops.of_step(lab.spec(), lab.HEADS, **size)
+  # One hundredth: segment embeddings are a product of width 2, which nobody counts.
+  assert products(step_graph('AdamW')) == pytest.approx(counted, rel=0.03)
+  assert flops.of_step(lab.spec(), (), **size) < 0.995 * counted  # Control: heads are seen.
 
 
 REFUSED = {

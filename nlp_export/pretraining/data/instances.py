@@ -12,8 +12,8 @@ import numpy as np
 
 from nlp_export.errors import RequestError
 from nlp_export.pretraining.data.batches import Batches
-from nlp_export.pretraining.data.draws import Purpose, draws
 from nlp_export.pretraining.data.recipe import DataRecipe
+from nlp_export.pretraining.data.spans import ShuffledRows
 from nlp_export.pretraining.data.tfnlp_records import Instances
 from nlp_export.pretraining.data.tokens import TokenisedCorpus
 
@@ -40,31 +40,6 @@ def corpus(instances: Instances) -> TokenisedCorpus:
   ids = instances.unmasked()
   return TokenisedCorpus.of_lengths(
       ids.reshape(-1), np.full(len(ids), ids.shape[1]), np.ones(len(ids), np.int64))
-
-
-class ShuffledRows:
-  """Segments in another order at each pass; see `batches.Rows`."""
-
-  def __init__(self, segments: np.ndarray, seed: int):
-    """Keeps int64 [n, 5], as `Instances.segments` gives them."""
-    self._segments = segments
-    self.seed = seed
-
-  @property
-  def instances_per_epoch(self) -> int:
-    """Rows of a pass."""
-    return len(self._segments)
-
-  def rows(self, first: int, count: int) -> np.ndarray:
-    """int64 [count, 5], rows first ... of the endless sequence of passes."""
-    places = np.arange(first, first + count)
-    epochs, rows = np.divmod(places, len(self._segments))
-    found = np.empty([count, 5], np.int64)
-    for epoch in np.unique(epochs):
-      mine = epochs == epoch
-      keys = draws(self.seed, int(epoch), np.arange(len(self._segments)), Purpose.ORDER)
-      found[mine] = self._segments[np.argsort(keys, kind='stable')[rows[mine]]]
-    return found
 
 
 class HeldOutInstances:
@@ -111,8 +86,8 @@ class HeldOutInstances:
 class _InOrder(ShuffledRows):
   """The rows as they are."""
 
-  def __init__(self, segments: np.ndarray):
-    super().__init__(segments, _SEED)
+  def __init__(self, rows: np.ndarray):
+    super().__init__(rows, _SEED)
 
   def rows(self, first: int, count: int) -> np.ndarray:
-    return self._segments[first:first + count]
+    return self._rows[first:first + count]

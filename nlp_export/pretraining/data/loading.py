@@ -16,6 +16,7 @@ from nlp_export.pretraining.data import instances, shards, tfnlp_records, unigra
 from nlp_export.pretraining.data.batches import Batches
 from nlp_export.pretraining.data.held_out import HeldOut
 from nlp_export.pretraining.data.recipe import MASKED_LM_IDS, MASKED_LM_WEIGHTS, DataRecipe
+from nlp_export.pretraining.data.spans import ShuffledRows
 from nlp_export.pretraining.data.tokens import TokenisedCorpus
 from nlp_export.pretraining.data.unknown import count_unknown
 from nlp_export.pretraining.texts import Text
@@ -111,7 +112,7 @@ def _of_records(
   train, held_out = (tfnlp_records.read(p) for p in (text.records, text.held_out_records))
   for found in (train, held_out):
     instances.check(found, tokenizer, recipe)
-  rows = instances.ShuffledRows(train.segments(), recipe.data_seed)
+  rows = ShuffledRows(train.segments(), recipe.data_seed)
   whole = instances.corpus(train)
   batches = Batches(whole, tokenizer, recipe, global_batch_size, rows)
   measured = instances.HeldOutInstances(

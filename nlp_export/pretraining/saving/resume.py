@@ -85,13 +85,13 @@ def newest_readable(
       continue
     changed = metadata_lib.check_same(stored.metadata, now, root, step) if now else ()
     lines = []
-    for bad, error in damaged.items():
+    for bad, why in damaged.items():
       aside = f' and is set aside as {roots.set_aside(found, bad)}' if set_aside else ''
       lines.append(f'checkpoint {bad} cannot be read{aside}: going on from {step}. What was found: '
-                   f'{_found(error)}')
+                   f'{_found(why)}')
     return Resumed(stored, (*lines, *changed))
   if damaged:
-    lines = [f'{step}: {_found(error)}' for step, error in damaged.items()]
+    lines = [f'{bad}: {_found(why)}' for bad, why in damaged.items()]
     raise RequestError(
         f'No checkpoint in {root} can be read, and starting anew would lose them:\n  '
         + '\n  '.join(lines)
