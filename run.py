@@ -175,7 +175,8 @@ def _finish(bound: Bound, record: RunRecord, outcome: Outcome, place: str) -> in
   exit_status = 0 if outcome.passed else 1
   last = f'done: {place}' if outcome.passed else (
       f'A check failed; {files.join(place, out_dir.RECORD)} has the details')
-  for line in (last, *_report_line(outcome.report)):
+  told = [last, *_report_line(outcome.report)]
+  for line in told if outcome.passed else reversed(told):  # What failed is said last.
     record.say(line)
   record.end(Status.DONE if outcome.passed else Status.CHECKS_FAILED, exit_status,
              lines=outcome.lines, report=outcome.report, result=outcome.result, unused=unused,

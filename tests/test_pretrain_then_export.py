@@ -42,7 +42,7 @@ def test_few_steps_give_verified_exports_and_one_report(tmp_path):
       TEXT_FILES=pretrain_lab.write_text(tmp_path / 'text.txt'),
       TRAIN_STEPS=4, SAVE_EVERY_STEPS=2, SEQ_LENGTH=16, MAX_PREDICTIONS=3, GLOBAL_BATCH_SIZE=4,
       POOLERS='(@poolers.copy_nsp,)', EXPORT_TYPES="('model', 'preprocessing')",
-      ARMS="{'export': {}}", BATCH_SIZE=8, MAX_SEQ_LENGTH=16, **{
+      ARMS="{'export': {}}", SEEDS='(0,)', BATCH_SIZE=8, MAX_SEQ_LENGTH=16, **{
           'recipe.steps': 2, 'encoders.bert.num_layers': 1, 'encoders.bert.hidden_size': 16,
           'encoders.bert.intermediate_size': 24, 'train_recipe.warmup_steps': 1,
           'text.held_out_tokens': 500, 'text.held_out_passes': 1}), '--out_dir', out)

@@ -184,7 +184,7 @@ class multi_worker:
         implementation=tf.distribute.experimental.CommunicationImplementation[
             self.communication.upper()],
         timeout_seconds=self.communication_timeout_seconds)
-    with workers.given_up_after(cluster, self.start_timeout_seconds):
+    with workers.signals_kept(), workers.given_up_after(cluster, self.start_timeout_seconds):
       strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     return Begun(strategy, 'multi_worker', cluster=cluster, notes=notes)
 

@@ -9,8 +9,10 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
@@ -182,6 +184,21 @@ def given_up_after(cluster: Cluster, timeout_seconds: float) -> Iterator[None]:
       yield
     finally:
       faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+  """Gives Python its handler of SIGTERM back after the block.
+
+  TensorFlow's server for several workers takes the signal for a notifier of its own, past Python,
+  which would not notice a preemption any more (TensorFlow 2.20).
+  """
+  handler = signal.getsignal(signal.SIGTERM)
+  try:
+    yield
+  finally:
+    if handler is not None and threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGTERM, handler)
 
 
 # Says its second argument after as many seconds as the first, if the process that started it lives.
