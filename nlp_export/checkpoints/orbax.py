@@ -51,8 +51,9 @@ def brought_along(step: str) -> Brought:
   """The configuration, vocabulary and tokenizer settings that travel in a step.
 
   Raises:
-    DamagedCheckpoint: its metadata cannot be read.
+    DamagedCheckpoint: its metadata cannot be read, or was changed.
   """
+  orbax_arrays.check_metadata_files(step)
   directory = files.join(step, layout.METADATA_ITEM)
 
   def path(name: str) -> str | None:

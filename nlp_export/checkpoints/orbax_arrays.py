@@ -122,6 +122,22 @@ def read_json_item(item: str) -> dict[str, Any]:
     return _table(path)
 
 
+def check_metadata_files(step: str) -> None:
+  """Looks whether vocabulary and configuration of a step are what was saved with it.
+
+  Raises:
+    DamagedCheckpoint: one of them is not there, or was changed.
+  """
+  directory = files.join(step, layout.METADATA_ITEM)
+  recorded = read_json_item(directory).get(layout.FILES_KEY) or {}
+  for name, sha256 in recorded.items():
+    path = files.join(directory, files.basename(name))
+    if not files.exists(path):
+      raise refuse_incomplete(step, f'{layout.METADATA_ITEM}/{files.basename(name)}')
+    if files.sha256(path) != sha256:
+      raise refuse_damaged(directory, f'{files.basename(name)} is not what was saved')
+
+
 def refuse_damaged(item: str, found: str) -> DamagedCheckpoint:
   """The error for an item whose files were cut short or changed, with the way on."""
   step = files.dirname(item)

@@ -45,6 +45,7 @@ CHECKSUMS_FILE = 'checksums.json'
 
 # Keys of metadata/metadata that a reader uses.
 SCHEMA_VERSION_KEY = 'schema_version'
+FILES_KEY = 'files'  # Name -> SHA-256 of the plain files beside it.
 MLM_ACTIVATION_KEY = 'mlm_activation'  # Of the masked LM head: 'gelu', 'gelu_erf', 'relu' ...
 
 # Key in an item's `custom_metadata`: path of an array -> name of its variable, for messages. Paths

@@ -8,6 +8,7 @@ change: then the weights will not be bit-identical, and that is said.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Metadata:
         layout.MLM_ACTIVATION_KEY: self.mlm_activation,
         CONFIGURATION_KEY: self.configuration,
         ENVIRONMENT_KEY: self.environment,
+        layout.FILES_KEY: {name: hashlib.sha256(content).hexdigest()
+                           for name, content in sorted(self.files.items())},
     })
 
 

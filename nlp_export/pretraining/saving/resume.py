@@ -114,6 +114,7 @@ def read_step(root: str, step: int) -> StoredStep:
   if not layout.is_step(path):
     raise orbax_arrays.refuse_incomplete(path, layout.STEP_FILE)
   metadata = _json_item(path, layout.METADATA_ITEM)
+  orbax_arrays.check_metadata_files(path)
   progress = _json_item(path, layout.PROGRESS_ITEM)
   if progress.get(STEP_KEY) != step:
     raise orbax_arrays.refuse_damaged(

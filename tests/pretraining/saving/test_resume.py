@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nlp_export.checkpoints import orbax
 from nlp_export.checkpoints import orbax_layout as layout
 from nlp_export.checkpoints.orbax_arrays import DamagedCheckpoint
 from nlp_export.errors import RequestError
@@ -56,6 +57,12 @@ DAMAGES = {
     'the checksums were cut short':
         (lambda step: os.truncate(step / 'metadata/checksums.json', 9),
          'its item metadata was cut'),
+    'the vocabulary was changed':
+        (lambda step: (step / 'metadata/vocab.txt').write_text('[UNK]\n'),
+         'vocab.txt is not what was saved'),
+    'the configuration was removed':
+        (lambda step: os.remove(step / 'metadata/encoder.yaml'),
+         'metadata/encoder.yaml is missing'),
     'it is not marked as finished':
         (lambda step: os.remove(step / layout.STEP_FILE), '_CHECKPOINT_METADATA is missing'),
     'it is empty': (lambda step: (shutil.rmtree(step), os.mkdir(step)), 'METADATA is missing'),
@@ -92,6 +99,15 @@ def test_after_that_the_same_step_can_be_saved_again(root):
   lab.write(root, 3)
   assert lab.names_in(root) == ['1', '2', '3', '3.damaged', '3.damaged-2']
   lab.assert_is(resume.newest_readable(root).stored, 3)
+
+
+def test_an_export_refuses_a_changed_vocabulary(root):
+  step = Path(root, '3')
+  assert orbax.brought_along(str(step)).vocab_file == str(step / 'metadata/vocab.txt')
+  (step / 'metadata/vocab.txt').write_text('[PAD]\n[UNK]\n')
+  with pytest.raises(DamagedCheckpoint) as raised:
+    orbax.brought_along(str(step))
+  assert raised.value.message.endswith('Copy its files again, or name 2.')
 
 
 def test_several_damaged_ones_are_set_aside(root):
