@@ -28,7 +28,7 @@ from nlp_export import names
 # and full-range integers are the same bits with and without XLA (floats are not: tried with
 # TensorFlow 2.20, philox). The rate that is applied is rounded to 1/65536, and the scale of
 # what is kept is the exact inverse of the rounded rate, so the expectation is unbiased.
-_LEVELS = 1 << 16
+LEVELS = 1 << 16
 # Calls are this far apart in the stateless seed: no call has as many dropout layers.
 _DRAWS_PER_CALL = 1 << 20
 
@@ -56,11 +56,7 @@ class DropoutState:
     Returns:
       The number of layers that now draw from here and have a rate above 0.
     """
-    layers = [m for m in network.submodules if isinstance(m, tf_keras.layers.Dropout)]
-    for layer in layers:
-      # The one hook that Keras offers: Dropout.call asks this object for its mask.
-      layer._random_generator = self
-    return sum(1 for layer in layers if layer.rate)
+    return draw_from(network, self)
 
   @contextlib.contextmanager
   def training_call(self, inputs: dict[str, tf.Tensor]) -> Iterator[None]:
@@ -99,13 +95,41 @@ class DropoutState:
           'call the network through `with state.training_call(inputs):`.')
     seed = self._seed + tf.constant([0, self._draws], tf.int64)
     self._draws += 1
-    dropped_levels = round(rate * _LEVELS)
+    dropped_levels = round(rate * LEVELS)
     shape = tf.shape(inputs) if noise_shape is None else noise_shape
     kept = tf.cast(_random_levels(shape, seed) >= tf.constant(dropped_levels, tf.uint16),
                    inputs.dtype)
     if noise_shape is None:
       kept = tf.reshape(kept, tf.shape(inputs))
-    return inputs * (kept * (_LEVELS / (_LEVELS - dropped_levels)))
+    return scaled(inputs, kept, dropped_levels)
+
+
+def draw_from(network: Any, source: Any) -> int:
+  """Makes every Dropout layer of a tf_keras network draw its masks from an object.
+
+  Args:
+    network: a built tf_keras layer or model.
+    source: has `dropout(inputs, rate, noise_shape)`.
+
+  Returns:
+    The number of layers that now draw from there and have a rate above 0.
+  """
+  layers = [m for m in network.submodules if isinstance(m, tf_keras.layers.Dropout)]
+  for layer in layers:
+    # The one hook that Keras offers: Dropout.call asks this object for its mask.
+    layer._random_generator = source
+  return sum(1 for layer in layers if layer.rate)
+
+
+def scaled(inputs: tf.Tensor, kept: tf.Tensor, dropped_levels: int) -> tf.Tensor:
+  """What a mask leaves of a tensor, with its expectation.
+
+  Args:
+    inputs: floating point tensor.
+    kept: 1 or 0 for each element, of the same dtype.
+    dropped_levels: of `LEVELS`, the share that the mask drops.
+  """
+  return inputs * (kept * (LEVELS / (LEVELS - dropped_levels)))
 
 
 def _random_levels(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

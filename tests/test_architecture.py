@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # that fits decides). A module imports its own step and earlier ones. A new module needs its place.
 STEPS = {
     'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'handles'),
-    'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts'),
+    'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts',
+               'field_rules'),
     'text': ('corpora', 'corpora.*'),
     'encoder, tokenizer': (
         'encoders', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers', 'tokenization',

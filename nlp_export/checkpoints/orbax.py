@@ -53,8 +53,9 @@ def brought_along(step: str) -> Brought:
   Raises:
     DamagedCheckpoint: its metadata cannot be read, or was changed.
   """
-  orbax_arrays.check_metadata_files(step)
   directory = files.join(step, layout.METADATA_ITEM)
+  metadata = orbax_arrays.read_json_item(directory)
+  orbax_arrays.check_metadata_files(step, metadata)
 
   def path(name: str) -> str | None:
     found = files.join(directory, name)
@@ -65,7 +66,7 @@ def brought_along(step: str) -> Brought:
       vocab_file=path(layout.VOCAB_FILE),
       sp_model_file=path(layout.SP_MODEL_FILE),
       tokenizer_settings=path(layout.TOKENIZER_FILE),
-      mlm_activation=orbax_arrays.read_json_item(directory).get(layout.MLM_ACTIVATION_KEY))
+      mlm_activation=metadata.get(layout.MLM_ACTIVATION_KEY))
 
 
 def step_files(step: str) -> tuple[str, ...]:

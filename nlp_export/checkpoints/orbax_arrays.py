@@ -33,7 +33,15 @@ _ERRORS = (
 
 
 class DamagedCheckpoint(RequestError):
-  """A step whose files are incomplete, cut short or changed."""
+  """A step whose files are incomplete, cut short or changed.
+
+  Attributes:
+    found: what was found of it, a sentence: what stands between the path and the way on.
+  """
+
+  def __init__(self, step: str, found: str, way_on: str):
+    self.found = found
+    super().__init__(f'Cannot read checkpoint {step}: {found} {way_on}')
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +130,18 @@ def read_json_item(item: str) -> dict[str, Any]:
     return _table(path)
 
 
-def check_metadata_files(step: str) -> None:
+def check_metadata_files(step: str, metadata: Mapping[str, Any]) -> None:
   """Looks whether vocabulary and configuration of a step are what was saved with it.
+
+  Args:
+    step: its directory.
+    metadata: JSON of the item of that name.
 
   Raises:
     DamagedCheckpoint: one of them is not there, or was changed.
   """
   directory = files.join(step, layout.METADATA_ITEM)
-  recorded = read_json_item(directory).get(layout.FILES_KEY) or {}
-  for name, sha256 in recorded.items():
+  for name, sha256 in (metadata.get(layout.FILES_KEY) or {}).items():
     path = files.join(directory, files.basename(name))
     if not files.exists(path):
       raise refuse_incomplete(step, f'{layout.METADATA_ITEM}/{files.basename(name)}')
@@ -142,15 +153,15 @@ def refuse_damaged(item: str, found: str) -> DamagedCheckpoint:
   """The error for an item whose files were cut short or changed, with the way on."""
   step = files.dirname(item)
   return DamagedCheckpoint(
-      f'Cannot read checkpoint {step}: its item {files.basename(item)} was cut short or damaged '
-      f'({found}). Copy its files again, or name {_another(step)}.')
+      step, f'its item {files.basename(item)} was cut short or damaged ({found}).',
+      f'Copy its files again, or name {_another(step)}.')
 
 
 def refuse_incomplete(step: str, missing: str) -> DamagedCheckpoint:
   """The error for a step some of whose files are not there, with the way on."""
   return DamagedCheckpoint(
-      f'Cannot read checkpoint {step}: it is incomplete, {missing} is missing. Copy it again with '
-      f'all of its files, or name {_another(step)}.')
+      step, f'it is incomplete, {missing} is missing.',
+      f'Copy it again with all of its files, or name {_another(step)}.')
 
 
 def _another(step: str) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from nlp_export.corpora import help_topics
 from nlp_export.corpora.text_files import Document, Run
-from nlp_export.errors import RequestError
 
 _PARAGRAPH_END = re.compile(r'\n[ \t]*\n')
 _SENTENCE_END = re.compile(
@@ -77,15 +77,10 @@ def read_runs(runs: Sequence[Run] = (Run(),)) -> Iterator[tuple[Run, Document]]:
       yield Run(number, 1, 1), found[number]
 
 
-def _topics() -> dict[str, str]:
-  try:
-    from pydoc_data import topics
-  except ImportError as error:
-    raise RequestError(
-        'The embedded corpus is the text behind help(), but this Python has no module pydoc_data. '
-        "Install the full standard library (Debian's package libpython3-stdlib), or give text of "
-        "your own: --set TEXT_FILES='text/*.txt'") from error
-  return topics.topics
+def _topics() -> Mapping[str, str]:
+  return help_topics.topics(
+      'The embedded corpus is the text behind help()',
+      "give text of your own: --set TEXT_FILES='text/*.txt'")
 
 
 def _is_prose(paragraph: str) -> bool:

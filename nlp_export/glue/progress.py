@@ -6,13 +6,12 @@ On a terminal a bar stays below the lines; elsewhere there are lines alone.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
 from nlp_export.running.durations import about, duration
+from nlp_export.running.progress_bar import ProgressBar
 
 # Between two lines about one cell where there is no bar.
 LINE_SECONDS = 60.0
@@ -70,30 +69,20 @@ class Progress:
     self.say = say
     self._total = total
     self._done = done
-    self._terminal = sys.stdout.isatty() if terminal is None else terminal
     self._clock = clock
-    self._bar: Any = None
-    self._task: Any = None
+    self._bar = ProgressBar(total, done, terminal)
     self._name = ''
     self._began = self._said = clock()
 
   def __enter__(self) -> Progress:
-    if self._terminal:
-      from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-      from rich.progress import Progress as Bar
-
-      self._bar = Bar(MofNCompleteColumn(), BarColumn(), TextColumn('{task.description}'))
-      self._task = self._bar.add_task('', total=self._total, completed=self._done)
-      self._bar.start()  # Lines printed from now on stand above it.
+    self._bar.__enter__()
     return self
 
   def __exit__(
       self, kind: type[BaseException] | None, error: BaseException | None,
       traceback: TracebackType | None,
   ) -> None:
-    if self._bar is not None:
-      self._bar.stop()
-      self._bar = None
+    self._bar.__exit__(kind, error, traceback)
 
   def begin(self, name: str) -> None:
     """A cell is being worked on."""
@@ -113,7 +102,7 @@ class Progress:
     if fraction > 0:
       line += f', about {duration((now - self._began) * (1 - fraction) / fraction)} left in it'
     self._show(line, fraction)
-    if self._bar is None and now - self._said >= LINE_SECONDS:
+    if not self._bar.is_drawn and now - self._said >= LINE_SECONDS:
       self._said = now
       self.say(line)
 
@@ -123,6 +112,4 @@ class Progress:
     self._show(about(rest_seconds))
 
   def _show(self, text: str, fraction: float = 0.0) -> None:
-    if self._bar is not None:
-      self._bar.update(self._task, description=text.replace('[', r'\['),
-                       completed=self._done + fraction)
+    self._bar.update(self._done + fraction, text)

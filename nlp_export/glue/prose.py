@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 
 from nlp_export import files
+from nlp_export.corpora import help_topics
 from nlp_export.errors import RequestError
 
 # Packages that Linux distributions, too, ship with every Python. Single modules are all taken.
@@ -96,14 +97,9 @@ def _sources() -> Iterator[tuple[str, list[str]]]:
 
 
 def _topics() -> Iterator[tuple[str, list[str]]]:
-  try:
-    from pydoc_data import topics
-  except ImportError as error:
-    raise RequestError(
-        'The builtin tasks use the texts behind help(), but this Python has no module pydoc_data. '
-        "Install the full standard library (Debian's package libpython3-stdlib), or use a task of "
-        'GLUE with GLUE_DIR.') from error
-  for name, text in sorted(topics.topics.items()):
+  found = help_topics.topics(
+      'The builtin tasks use the texts behind help()', 'use a task of GLUE with GLUE_DIR.')
+  for name, text in sorted(found.items()):
     yield f'topic:{name}', [text]
 
 

@@ -19,11 +19,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from nlp_export.dropout import LEVELS, draw_from, scaled
 from nlp_export.errors import RequestError
 
-# Masks compare 16 random bits with the rate, as in nlp_export/dropout.py: the applied rate is
-# rounded to 1/65536, and what is kept is scaled by the inverse of the rounded one.
-_LEVELS = 1 << 16
 # Elements of a mask that one value of the counter stands for: 128 bits.
 _PER_COUNT = 8
 # Steps are this far apart in the seed: no call has as many dropout layers.
@@ -58,18 +56,14 @@ class DropoutByRow:
     Raises:
       RequestError: a layer draws random numbers in another way, which nothing could repeat.
     """
-    layers = []
     for module in network.submodules:
-      if isinstance(module, tf_keras.layers.Dropout):
-        # The one hook that Keras offers: Dropout.call asks this object for its mask.
-        module._random_generator = self
-        layers.append(module)
-      elif isinstance(module, tf_keras.__internal__.layers.BaseRandomLayer):
+      if (isinstance(module, tf_keras.__internal__.layers.BaseRandomLayer)
+          and not isinstance(module, tf_keras.layers.Dropout)):
         raise RequestError(
             f'The layer {module.name} ({type(module).__name__}) draws random numbers from a state'
             ' of its own, so that a training could not be resumed exactly. Use'
             ' tf_keras.layers.Dropout')
-    return sum(1 for layer in layers if layer.rate)
+    return draw_from(network, self)
 
   @contextlib.contextmanager
   def rows(
@@ -111,12 +105,12 @@ class DropoutByRow:
           f'Masks by row need a static shape with the batch first, not {inputs.shape} (noise shape '
           f'{noise_shape}). Batch with drop_remainder=True, from an infinite dataset.')
     draw, self._draws = self._draws, self._draws + 1
-    dropped_levels = round(rate * _LEVELS)
+    dropped_levels = round(rate * LEVELS)
     if not dropped_levels:
       return inputs
     kept = self._kept(inputs.shape.as_list(), *self._place, draw, dropped_levels)
     kept = tf.cast(kept, inputs.dtype)
-    return inputs * (kept * (_LEVELS / (_LEVELS - dropped_levels)))
+    return scaled(inputs, kept, dropped_levels)
 
   def _kept(
       self, shape: list[int], seed: tf.Tensor, place: tf.Tensor, draw: int, dropped_levels: int
@@ -134,7 +128,7 @@ class DropoutByRow:
       kept = tf.bitcast(bits, tf.uint16) >= tf.constant(dropped_levels, tf.uint16)
     else:  # The same halves, the low one first.
       levels = tf.constant(dropped_levels, tf.uint32)
-      low = tf.bitwise.bitwise_and(bits, tf.constant(_LEVELS - 1, tf.uint32))
+      low = tf.bitwise.bitwise_and(bits, tf.constant(LEVELS - 1, tf.uint32))
       high = tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32))
       kept = tf.stack([low >= levels, high >= levels], axis=-1)
     if padded == inner:

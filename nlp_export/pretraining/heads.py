@@ -8,8 +8,10 @@ from typing import Any
 
 import gin
 
+from nlp_export import field_rules
 from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
+from nlp_export.field_rules import is_count
 from nlp_export.own_parts import explain_part
 from nlp_export.pretraining.data.recipe import NEXT_SENTENCE_LABELS
 
@@ -38,11 +40,7 @@ class HeadSpec:
   initializer_range: float = 0.02
 
   def __post_init__(self) -> None:
-    for name, holds, says in _RULES:
-      value = getattr(self, name)
-      if not holds(value):
-        raise RequestError(
-            f'The pre-training head {self.name!r} has {name} = {value!r}, but it has to be {says}')
+    field_rules.check(self, _RULES, f'The pre-training head {self.name!r} has ', ' = ')
 
   def build(self, width: int) -> Any:
     """TF-NLP's ClassificationHead, without variables until it is called.
@@ -121,14 +119,10 @@ def _is_item_name(value: Any) -> bool:
   return isinstance(value, str) and value.isidentifier() and value not in ('encoder', 'masked_lm')
 
 
-def _is_count(value: Any) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+_RULES: field_rules.Rules = (
     ('name', _is_item_name, "a name for an item, such as 'next_sentence'"),
-    ('inner_dim', lambda v: v is None or _is_count(v), "None for the encoder's width, or from 1"),
-    ('num_classes', _is_count, 'a whole number from 1, such as 2'),
+    ('inner_dim', lambda v: v is None or is_count(v), "None for the encoder's width, or from 1"),
+    ('num_classes', is_count, 'a whole number from 1, such as 2'),
     ('activation', lambda v: v in ACTIVATIONS, f'one of {", ".join(ACTIVATIONS)}'),
     ('dropout_rate', lambda v: isinstance(v, int | float) and 0 <= v < 1, 'from 0 to below 1'),
     ('initializer_range', lambda v: isinstance(v, int | float) and v > 0,

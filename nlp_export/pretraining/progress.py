@@ -5,13 +5,13 @@ On a terminal a bar stays below the lines; elsewhere a line comes every few seco
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 from nlp_export.running.durations import about
+from nlp_export.running.progress_bar import ProgressBar
 
 LINE_SECONDS = 15.0
 _SHOWN = {'masked_lm_loss': 'masked-LM loss', 'masked_lm_accuracy': 'accuracy',
@@ -46,32 +46,22 @@ class Progress:
     """
     self._total, self._done = total, done
     self._say = say
-    self._terminal = sys.stdout.isatty() if terminal is None else terminal
     self._clock = clock
-    self._bar: Any = None
-    self._task: Any = None
+    self._bar = ProgressBar(total, done, terminal)
     # The first loop traces, which the others do not: the estimate begins behind it.
     self._counted_from: tuple[int, float] | None = None
     self._said = clock()
     self._began = clock()
 
   def __enter__(self) -> Progress:
-    if self._terminal:
-      from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-      from rich.progress import Progress as Bar
-
-      self._bar = Bar(MofNCompleteColumn(), BarColumn(), TextColumn('{task.description}'))
-      self._task = self._bar.add_task('', total=self._total, completed=self._done)
-      self._bar.start()  # Lines printed from now on stand above it.
+    self._bar.__enter__()
     return self
 
   def __exit__(
       self, kind: type[BaseException] | None, error: BaseException | None,
       traceback: TracebackType | None,
   ) -> None:
-    if self._bar is not None:
-      self._bar.stop()
-      self._bar = None
+    self._bar.__exit__(kind, error, traceback)
 
   def show(self, step: int, metrics: Mapping[str, Any]) -> None:
     """So many steps are done, the last of them with these values."""
@@ -80,12 +70,11 @@ class Progress:
     if self._counted_from is None:
       self._counted_from = step, now
     text = ', '.join(part for part in (told(metrics), about(self._rest(step, now))) if part)
-    if self._bar is not None:
-      self._bar.update(self._task, description=text, completed=step)
+    self._bar.update(step, text)
     if first:
       self._say(f'step {step} of {self._total}, {now - self._began:.1f} s after the model was '
                 f'built: {told(metrics)}')
-    elif self._bar is None and (now - self._said >= LINE_SECONDS or step == self._total):
+    elif not self._bar.is_drawn and (now - self._said >= LINE_SECONDS or step == self._total):
       self._said = now
       self._say(f'step {step} of {self._total}: {text}')
 

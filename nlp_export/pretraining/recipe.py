@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gin
 
+from nlp_export import field_rules
 from nlp_export.errors import RequestError
+from nlp_export.field_rules import is_count, is_number
 from nlp_export.own_parts import explain_part
 from nlp_export.pretraining import optimizers, schedules
 
@@ -60,10 +61,7 @@ class TrainRecipe:
   dropout_seed: int = 0
 
   def __post_init__(self) -> None:
-    for name, holds, says in _RULES:
-      value = getattr(self, name)
-      if not holds(value):
-        raise RequestError(f'train_recipe.{name} is {value!r}, but it has to be {says}')
+    field_rules.check(self, _RULES, 'train_recipe.')
     if self.warmup_steps >= self.train_steps:
       raise RequestError(
           f'train_recipe.warmup_steps is {self.warmup_steps} of {self.train_steps} train_steps: '
@@ -125,29 +123,21 @@ def _name(part: Any) -> str:
   return str(getattr(part, '__name__', type(part).__name__))
 
 
-def _is_number(value: Any) -> bool:
-  return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any, least: int = 1) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ('train_steps', _is_count, 'a whole number from 1, such as 1000000'),
-    ('global_batch_size', _is_count, 'a whole number of rows from 1, such as 256'),
-    ('learning_rate', lambda v: _is_number(v) and v > 0, 'a positive number such as 1e-4'),
-    ('warmup_steps', lambda v: _is_count(v, 0), 'a whole number from 0, such as 10000'),
+_RULES: field_rules.Rules = (
+    ('train_steps', is_count, 'a whole number from 1, such as 1000000'),
+    ('global_batch_size', is_count, 'a whole number of rows from 1, such as 256'),
+    ('learning_rate', lambda v: is_number(v) and v > 0, 'a positive number such as 1e-4'),
+    ('warmup_steps', lambda v: is_count(v, 0), 'a whole number from 0, such as 10000'),
     ('schedule', callable, 'a part such as @schedules.polynomial_decay'),
     ('optimizer', lambda v: callable(v) or isinstance(v, optimizers.OptimizerSpec),
      'a part such as @optimizers.adamw'),
-    ('weight_decay', lambda v: _is_number(v) and v >= 0, '0 or more, such as 0.01'),
-    ('clip_norm', lambda v: _is_number(v) and v >= 0, '0 for none, or a norm such as 1.0'),
-    ('accumulation_steps', _is_count, 'a whole number from 1'),
+    ('weight_decay', lambda v: is_number(v) and v >= 0, '0 or more, such as 0.01'),
+    ('clip_norm', lambda v: is_number(v) and v >= 0, '0 for none, or a norm such as 1.0'),
+    ('accumulation_steps', is_count, 'a whole number from 1'),
     ('precision', lambda v: v in (FLOAT32, MIXED_BFLOAT16), f"'{FLOAT32}' or '{MIXED_BFLOAT16}'"),
-    ('steps_per_loop', _is_count, 'a whole number from 1, such as 100'),
-    ('init_seed', lambda v: _is_count(v, 0), 'a whole number from 0'),
-    ('dropout_seed', lambda v: _is_count(v, 0), 'a whole number from 0'),
+    ('steps_per_loop', is_count, 'a whole number from 1, such as 100'),
+    ('init_seed', lambda v: is_count(v, 0), 'a whole number from 0'),
+    ('dropout_seed', lambda v: is_count(v, 0), 'a whole number from 0'),
 )  # fmt: skip
 
 # Fields that may change when a training goes on: they are not part of what is trained.

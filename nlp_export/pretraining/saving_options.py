@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable
-from typing import Any
 
 import gin
 
-from nlp_export.errors import RequestError
+from nlp_export import field_rules
+from nlp_export.field_rules import is_bool, is_count, is_number
 
 
 @gin.register('saving', module='pretraining')
@@ -40,10 +38,7 @@ class Saving:
   tensorboard: bool = True
 
   def __post_init__(self) -> None:
-    for name, holds, says in _RULES:
-      value = getattr(self, name)
-      if not holds(value):
-        raise RequestError(f'saving.{name} is {value!r}, but it has to be {says}')
+    field_rules.check(self, _RULES, 'saving.')
 
   @property
   def evaluation_steps(self) -> int:
@@ -51,25 +46,13 @@ class Saving:
     return self.evaluate_every_steps or self.every_steps
 
 
-def _is_count(value: Any) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_time(value: Any) -> bool:
-  return (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-          and value > 0)
-
-
-def _is_bool(value: Any) -> bool:
-  return isinstance(value, bool)
-
-
-_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ('every_steps', _is_count, 'a whole number from 1. Write --set SAVE_EVERY_STEPS=1000'),
-    ('every_seconds', lambda v: v is None or _is_time(v), 'None, or seconds such as 600'),
-    ('evaluate_every_steps', lambda v: v is None or _is_count(v), 'None, or a whole number from 1'),
-    ('keep_last', _is_count, 'a whole number from 1, and better 2: the newest may get damaged'),
-    ('keep_best', _is_bool, 'True or False'),
-    ('tf_checkpoint', _is_bool, 'True or False'),
-    ('tensorboard', _is_bool, 'True or False'),
+_RULES: field_rules.Rules = (
+    ('every_steps', is_count, 'a whole number from 1. Write --set SAVE_EVERY_STEPS=1000'),
+    ('every_seconds', lambda v: v is None or (is_number(v) and v > 0),
+     'None, or seconds such as 600'),
+    ('evaluate_every_steps', lambda v: v is None or is_count(v), 'None, or a whole number from 1'),
+    ('keep_last', is_count, 'a whole number from 1, and better 2: the newest may get damaged'),
+    ('keep_best', is_bool, 'True or False'),
+    ('tf_checkpoint', is_bool, 'True or False'),
+    ('tensorboard', is_bool, 'True or False'),
 )  # fmt: skip

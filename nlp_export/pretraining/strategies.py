@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ import gin
 from nlp_export.errors import RequestError
 from nlp_export.pretraining import workers
 from nlp_export.pretraining.workers import Cluster
+from nlp_export.running import threads
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -239,17 +239,9 @@ def _chips(topology: str | None) -> int | None:
 
 def _set_threads(inter_op: int | None) -> tuple[str, ...]:
   """Sets the number of threads between operations, unless TensorFlow has begun."""
-  import tensorflow as tf
-
   if inter_op is not None:
-    with contextlib.suppress(RuntimeError):  # It has begun.
-      tf.config.threading.set_inter_op_parallelism_threads(inter_op)
-  # 0 leaves it to the environment.
-  found = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get(
-      'TF_NUM_INTEROP_THREADS', 0)
-  if str(found) == '1':
-    return ()
-  return ('not reproducible to the last digit: several inter-op threads',)
+    threads.set_inter_op(inter_op)
+  return threads.notes()
 
 
 def _divide_cpu(count: int) -> None:

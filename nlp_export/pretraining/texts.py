@@ -12,9 +12,10 @@ from typing import Any
 
 import gin
 
-from nlp_export import files
+from nlp_export import field_rules, files
 from nlp_export.corpora import text_files
 from nlp_export.errors import RequestError
+from nlp_export.field_rules import is_count
 
 EMBEDDED, FILES, PREPARED, RECORDS = 'embedded', 'files', 'prepared', 'records'
 
@@ -60,10 +61,7 @@ class Text:
           f'{missing} is missing: records of TF-NLP hold the same text many times over, so what a '
           'model is measured on has to be files of other text. Write for example '
           f"--set TFNLP_RECORDS='train*.tfrecord' --set HELD_OUT_RECORDS='dev*.tfrecord'")
-    for name, holds, says in _RULES:
-      value = getattr(self, name)
-      if not holds(value):
-        raise RequestError(f'text.{name} is {value!r}, but it has to be {says}')
+    field_rules.check(self, _RULES, 'text.')
 
   @property
   def kind(self) -> str:
@@ -114,13 +112,9 @@ class Text:
     return f'train on records of TF-NLP in {len(paths)} files'
 
 
-def _is_count(value: Any) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-_RULES = (
+_RULES: field_rules.Rules = (
     ('held_out_share', lambda v: isinstance(v, int | float) and 0 < v <= 0.5,
      'above 0 and at most 0.5. Write --set HELD_OUT_SHARE=0.1'),
-    ('held_out_tokens', _is_count, 'a number of tokens such as 200000'),
-    ('held_out_passes', _is_count, 'a whole number from 1'),
+    ('held_out_tokens', is_count, 'a number of tokens such as 200000'),
+    ('held_out_passes', is_count, 'a whole number from 1'),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from nlp_export.glue.fine_tuning import loaded_encoders, runtime
 from nlp_export.glue.fine_tuning.arms import PoolerStart
 from nlp_export.glue.fine_tuning.finetune import CHOSEN_ON_DEV, FineTuning
 from nlp_export.glue.fine_tuning.trainer import Trainer
+from nlp_export.running.threads import NOT_DETERMINISTIC
 from tests.glue import fine_tuning_lab as lab
 
 ARMS = {('export', 'keep'): lab.ToyArm(), ('export', 'wide'): lab.ToyArm(scale=1.5),
@@ -267,7 +268,7 @@ def test_notes_of_the_machine(monkeypatch):
       monkeypatch.delenv('TF_NUM_INTEROP_THREADS', raising=False)
     else:
       monkeypatch.setenv('TF_NUM_INTEROP_THREADS', environment)
-    assert (runtime.NOT_DETERMINISTIC in runtime.notes()) == (not single)
+    assert (NOT_DETERMINISTIC in runtime.notes()) == (not single)
   monkeypatch.setattr(runtime, 'has_bfloat16', lambda: False)
   assert runtime.NO_BFLOAT16 in runtime.notes('mixed_bfloat16')
   assert runtime.NO_BFLOAT16 not in runtime.notes('float32')

@@ -60,11 +60,14 @@ class Workers:
     return [worker.wait(timeout=60) for worker in self.alive]
 
   def lines(self, start: int = 0) -> list[list[str]]:
-    """[pid, what, name] of each line of the log from a byte on."""
+    """[pid, what, name] of each whole line of the log from a byte on.
+
+    One write appends a line, but a reader may see the half of it that lies on an earlier page.
+    """
     with self.log.open('rb') as f:
       f.seek(start)
       text = f.read().decode()
-    return [line.split(' ', 2) for line in text.splitlines()]
+    return [line.split(' ', 2) for line in text.split('\n')[:-1]]
 
   def wait_for(self, what: str, count: int, start: int, after: str = '') -> bool:
     """Until the nth line of a kind, after the first of another; False if all ended before."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import gin
 
+from nlp_export import field_rules
 from nlp_export.errors import RequestError
+from nlp_export.field_rules import is_count, is_number
 
 FLOAT32 = 'float32'
 MIXED_BFLOAT16 = 'mixed_bfloat16'
@@ -77,10 +79,7 @@ class Recipe:
   precision: str = FLOAT32
 
   def __post_init__(self) -> None:
-    for name, holds, says in _RULES:
-      value = getattr(self, name)
-      if not holds(value):
-        raise RequestError(f'The recipe\'s {name} is {value!r}, but it has to be {says}')
+    field_rules.check(self, _RULES, "The recipe's ")
     if (self.epochs is None) == (self.steps is None):
       raise RequestError(
           f'The recipe has epochs {self.epochs!r} and steps {self.steps!r}; exactly one of them '
@@ -145,35 +144,27 @@ def fields() -> Sequence[str]:
   return tuple(field.name for field in dataclasses.fields(Recipe))
 
 
-def _is_number(value: Any) -> bool:
-  return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any, least: int = 1) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-_RULES = (
-    ('learning_rate', lambda v: _is_number(v) and v > 0, 'a positive number such as 5e-5'),
-    ('batch_size', _is_count, 'a whole number from 1, such as 32'),
-    ('epochs', lambda v: v is None or (_is_number(v) and v > 0), 'a positive number such as 3'),
-    ('steps', lambda v: v is None or _is_count(v), 'a whole number from 1, or None'),
-    ('warmup_share', lambda v: _is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.1'),
-    ('weight_decay', lambda v: _is_number(v) and v >= 0, '0 or more, such as 0.01'),
-    ('beta_1', lambda v: _is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.9'),
-    ('beta_2', lambda v: _is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.999'),
-    ('epsilon', lambda v: _is_number(v) and v > 0, 'a positive number such as 1e-6'),
-    ('clip_norm', lambda v: _is_number(v) and v >= 0, '0 for none, or a norm such as 1.0'),
-    ('max_seq_length', lambda v: _is_count(v, 3), 'a number of tokens from 3, such as 128'),
-    ('grouping_window', _is_count, 'a number of batches from 1'),
-    ('head_dropout', lambda v: _is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.1'),
-    ('head_stddev', lambda v: _is_number(v) and v > 0, 'a positive number such as 0.02'),
-    ('trainable_layers', lambda v: v is None or _is_count(v, 0),
+_RULES: field_rules.Rules = (
+    ('learning_rate', lambda v: is_number(v) and v > 0, 'a positive number such as 5e-5'),
+    ('batch_size', is_count, 'a whole number from 1, such as 32'),
+    ('epochs', lambda v: v is None or (is_number(v) and v > 0), 'a positive number such as 3'),
+    ('steps', lambda v: v is None or is_count(v), 'a whole number from 1, or None'),
+    ('warmup_share', lambda v: is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.1'),
+    ('weight_decay', lambda v: is_number(v) and v >= 0, '0 or more, such as 0.01'),
+    ('beta_1', lambda v: is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.9'),
+    ('beta_2', lambda v: is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.999'),
+    ('epsilon', lambda v: is_number(v) and v > 0, 'a positive number such as 1e-6'),
+    ('clip_norm', lambda v: is_number(v) and v >= 0, '0 for none, or a norm such as 1.0'),
+    ('max_seq_length', lambda v: is_count(v, 3), 'a number of tokens from 3, such as 128'),
+    ('grouping_window', is_count, 'a number of batches from 1'),
+    ('head_dropout', lambda v: is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.1'),
+    ('head_stddev', lambda v: is_number(v) and v > 0, 'a positive number such as 0.02'),
+    ('trainable_layers', lambda v: v is None or is_count(v, 0),
      'None for all, or a number of layers from 0'),
-    ('reinit_top_layers', lambda v: _is_count(v, 0), 'a number of layers from 0'),
-    ('evaluations_per_epoch', _is_count, 'a whole number from 1'),
+    ('reinit_top_layers', lambda v: is_count(v, 0), 'a number of layers from 0'),
+    ('evaluations_per_epoch', is_count, 'a whole number from 1'),
     ('checkpoint', lambda v: v in (LAST, BEST), f"'{LAST}' or '{BEST}'"),
-    ('held_out_share', lambda v: _is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.1'),
+    ('held_out_share', lambda v: is_number(v) and 0 <= v < 1, 'from 0 to below 1, such as 0.1'),
     ('precision', lambda v: v in (FLOAT32, MIXED_BFLOAT16),
      f"'{FLOAT32}' or '{MIXED_BFLOAT16}'"),
 )  # fmt: skip

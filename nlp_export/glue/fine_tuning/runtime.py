@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from nlp_export.glue.fine_tuning.recipe import FLOAT32, MIXED_BFLOAT16
+from nlp_export.running import threads
 
-NOT_DETERMINISTIC = 'not reproducible to the last digit: several inter-op threads'
 NO_BFLOAT16 = 'mixed_bfloat16 had no effect: this processor computes in float32'
 
 # Grappler's rewriting of a finished graph: a Keras policy has no effect on a loaded one.
@@ -25,18 +24,12 @@ _BFLOAT16 = 'auto_mixed_precision_onednn_bfloat16'
 
 def make_deterministic() -> None:
   """One inter-op thread, if TensorFlow has not begun in this process. See `notes`."""
-  with contextlib.suppress(RuntimeError):  # It has.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+  threads.set_inter_op(1)
 
 
 def notes(precision_name: str = FLOAT32) -> tuple[str, ...]:
   """What stands in the way of equal bits or of the precision, for the reader of results."""
-  found = []
-  # 0 leaves it to the environment.
-  threads = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get(
-      'TF_NUM_INTEROP_THREADS', 0)
-  if str(threads) != '1':
-    found.append(NOT_DETERMINISTIC)
+  found = list(threads.notes())
   if precision_name == MIXED_BFLOAT16 and not has_bfloat16():
     found.append(NO_BFLOAT16)
   return tuple(found)

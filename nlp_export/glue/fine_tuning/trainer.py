@@ -79,8 +79,10 @@ class Trainer:
       lengths: of the batches.
     """
     self._optimizer.choose_words(np.append(texts.word_ids, _PADDING))  # Also for texts of no token.
-    self._optimizer.reset()
-    for length in sorted(set(lengths) - set(self._steps)):
+    missing = sorted(set(lengths) - set(self._steps))
+    if missing:  # Their first steps need moments of these words; `reset` makes them else.
+      self._optimizer.reset()
+    for length in missing:
       rows = TokenisedTexts(
           np.full(1, _PADDING, np.int32), np.zeros(1, np.int32), np.array([0, 1]))
       self.step(rows, np.zeros(1, self._label_dtype()), batches.Batch(np.zeros(1, int), length),

@@ -6,13 +6,13 @@ Light: what can be refused before any text is read is refused here.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import gin
 
-from nlp_export import names
+from nlp_export import field_rules, names
 from nlp_export.errors import RequestError
+from nlp_export.field_rules import is_bool, is_count, is_number
 from nlp_export.pretraining.data import words
 
 # Keys of a batch that names.py does not have: TF-NLP's v2 names (data/pretrain_dataloader.py).
@@ -55,10 +55,7 @@ class DataRecipe:
   data_seed: int = 0
 
   def __post_init__(self) -> None:
-    for name, holds, says in _RULES:
-      value = getattr(self, name)
-      if not holds(value):
-        raise RequestError(f'data_recipe.{name} is {value!r}, but it has to be {says}')
+    field_rules.check(self, _RULES, 'data_recipe.')
     if self.room < 2:
       shape = '[CLS] first [SEP] second [SEP]' if self.pairs else '[CLS] text [SEP]'
       raise RequestError(
@@ -130,22 +127,14 @@ def check(recipe: DataRecipe, tokenizer: Any, max_positions: int | None = None) 
         f'{max_positions} position embeddings. Write seq_length = {max_positions} or less')
 
 
-def _is_share(value: Any) -> bool:
-  return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any, least: int = 1) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-_RULES = (
-    ('seq_length', _is_count, 'a number of tokens such as 128'),
-    ('max_predictions', _is_count, 'a number of tokens from 1, such as 20'),
-    ('masked_lm_share', lambda v: _is_share(v) and 0 < v < 1, 'between 0 and 1, such as 0.15'),
-    ('whole_word', lambda v: isinstance(v, bool), 'True or False'),
+_RULES: field_rules.Rules = (
+    ('seq_length', is_count, 'a number of tokens such as 128'),
+    ('max_predictions', is_count, 'a number of tokens from 1, such as 20'),
+    ('masked_lm_share', lambda v: is_number(v) and 0 < v < 1, 'between 0 and 1, such as 0.15'),
+    ('whole_word', is_bool, 'True or False'),
     ('pairs', lambda v: v in (NEXT_SENTENCE, SENTENCE_ORDER, None),
      f"'{NEXT_SENTENCE}', '{SENTENCE_ORDER}' or None"),
-    ('short_seq_probability', lambda v: _is_share(v) and 0 <= v <= 1, 'from 0 to 1, such as 0.1'),
-    ('per_chunk', lambda v: isinstance(v, bool), 'True or False'),
-    ('data_seed', lambda v: _is_count(v, 0) and v < 2**63, 'a whole number from 0'),
+    ('short_seq_probability', lambda v: is_number(v) and 0 <= v <= 1, 'from 0 to 1, such as 0.1'),
+    ('per_chunk', is_bool, 'True or False'),
+    ('data_seed', lambda v: is_count(v, 0) and v < 2**63, 'a whole number from 0'),
 )  # fmt: skip

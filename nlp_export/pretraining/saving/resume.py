@@ -88,10 +88,10 @@ def newest_readable(
     for bad, why in damaged.items():
       aside = f' and is set aside as {roots.set_aside(found, bad)}' if set_aside else ''
       lines.append(f'checkpoint {bad} cannot be read{aside}: going on from {step}. What was found: '
-                   f'{_found(why)}')
+                   f'{why.found}')
     return Resumed(stored, (*lines, *changed))
   if damaged:
-    lines = [f'{bad}: {_found(why)}' for bad, why in damaged.items()]
+    lines = [f'{bad}: {why.found}' for bad, why in damaged.items()]
     raise RequestError(
         f'No checkpoint in {root} can be read, and starting anew would lose them:\n  '
         + '\n  '.join(lines)
@@ -114,7 +114,7 @@ def read_step(root: str, step: int) -> StoredStep:
   if not layout.is_step(path):
     raise orbax_arrays.refuse_incomplete(path, layout.STEP_FILE)
   metadata = _json_item(path, layout.METADATA_ITEM)
-  orbax_arrays.check_metadata_files(path)
+  orbax_arrays.check_metadata_files(path, metadata)
   progress = _json_item(path, layout.PROGRESS_ITEM)
   if progress.get(STEP_KEY) != step:
     raise orbax_arrays.refuse_damaged(
@@ -139,11 +139,6 @@ def _json_item(step: str, item: str) -> Mapping[str, Any]:
   return orbax_arrays.read_json_item(files.join(step, item))
 
 
-def _found(error: DamagedCheckpoint) -> str:
-  """Its message without the path before and the cure behind, which are other ones here."""
-  return error.message.partition(': ')[2].partition(' Copy ')[0]
-
-
 def start_from_weights(root: str, variables: RunVariables) -> tuple[StoredStep, tuple[str, ...]]:
   """Gives a new run the weights of another one's newest readable checkpoint, and nothing else.
 
@@ -162,7 +157,7 @@ def start_from_weights(root: str, variables: RunVariables) -> tuple[StoredStep, 
     try:
       stored = read_step(root, step)
     except DamagedCheckpoint as error:
-      notes.append(f'checkpoint {step} was passed over: {_found(error)}')
+      notes.append(f'checkpoint {step} was passed over: {error.found}')
       continue
     both = [item for item in variables.weights if item in stored.values]
     new = [item for item in variables.weights if item not in stored.values]
