@@ -124,9 +124,12 @@ def test_a_setting_that_nothing_reads_is_refused(lab, setting, message):
 
 
 def test_settings_of_parts_that_are_referred_to_are_taken(lab):
-  bind(['study.gin'], [*SOUND, 'small/noises.noise.seed=3'])  # The control of the above.
-  bind(['study.gin'], [*SOUND, 'noises.noise.seed=3'])
-  bind(['study.gin'], [*SOUND, 'NOISES=(@noises.silence,)', 'noises.silence.width=3'])
+  for place, settings in (  # The control of the above.
+      (('small', 'noises.noise', 'seed'), ['small/noises.noise.seed=3']),
+      (('', 'noises.noise', 'seed'), ['noises.noise.seed=3']),
+      (('', 'noises.silence', 'width'),
+       ['NOISES=(@noises.silence,)', 'noises.silence.width=3'])):
+    assert bind(['study.gin'], [*SOUND, *settings]).bindings[place].value == 3
 
 
 def test_a_setting_that_a_scope_hides_is_refused(lab):
@@ -353,8 +356,12 @@ def test_a_value_of_the_wrong_type_is_refused(lab, setting, end):
 
 
 def test_values_of_near_types_are_taken(lab):
-  bind(['study.gin'], [*SOUND, 'survey.rate=1', "TASKS=['cola']", 'CHECKPOINT=None',
-                       'survey.size=@sizes.size()', 'sizes.size.rows=2'])
+  bindings = bind(['study.gin'], [*SOUND, 'survey.rate=1', "TASKS=['cola']", 'CHECKPOINT=None',
+                                  'survey.size=@sizes.size()', 'sizes.size.rows=2']).bindings
+  assert bindings['', 'experiments.survey', 'rate'].value == 1
+  assert bindings['TASKS', 'gin.macro', 'value'].value == ['cola']
+  assert bindings['CHECKPOINT', 'gin.macro', 'value'].value is None
+  assert bindings['', 'sizes.size', 'rows'].value == 2
 
 
 # Bindings without effect.
