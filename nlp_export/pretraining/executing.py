@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlp_export import files, names, tokenizers
+from nlp_export import files, names
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Run
 from nlp_export.own_parts import explain_part
@@ -30,10 +30,10 @@ from nlp_export.pretraining.saving.tree import RunVariables
 from nlp_export.pretraining.session import Session
 from nlp_export.pretraining.strategies import Begun
 from nlp_export.pretraining.trained import Trained
-from nlp_export.pretraining.vocabularies import Vocabulary
+from nlp_export.pretraining.vocabularies import Vocabulary, tokenizer_of
 from nlp_export.running import origin
 from nlp_export.running.once import once
-from nlp_export.tokenizers import SENTENCEPIECE, Tokenizer
+from nlp_export.tokenizers import Tokenizer
 
 VOCABULARY_DIR = 'vocabulary'
 TF_CHECKPOINT_DIR = 'tf_checkpoint'
@@ -146,12 +146,8 @@ def _learned(request: Request, run: Run) -> Tokenizer:
        say=run.say)
   learned = files.read_json(record)
   path = files.join(directory, learned['file'])
-  is_model = learned['kind'] == SENTENCEPIECE
-  tokenizer, _ = tokenizers.from_macros(
-      vocab_file=None if is_model else path, sp_model_file=path if is_model else None,
-      do_lower_case=learned['lower_case'])
   run.say(f'vocabulary: {learned["size"]} tokens in {path}')
-  return tokenizer
+  return tokenizer_of(learned, path)
 
 
 def _intervals(evaluation: Evaluation, data: Data) -> dict[str, list[float | None]]:

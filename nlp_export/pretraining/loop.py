@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlp_export.errors import CheckError
+from nlp_export.pretraining import fused_activations
 from nlp_export.pretraining import model as models
 from nlp_export.pretraining.dropout_by_row import DropoutByRow
 from nlp_export.pretraining.evaluation import Evaluation, Evaluator
@@ -116,6 +117,8 @@ class TrainingLoop:
           [recipe.dropout_seed, 0], dtype=tf.int64, trainable=False, name='dropout_state')
     dropout = DropoutByRow(narrow_integers=runtime.narrow_integers)
     dropout.install(pretrainer.model)
+    if runtime.fuses_activations:
+      fused_activations.install(pretrainer.model)
     self._step = ReplicaStep(
         pretrainer, optimizer, dropout, rows_per_micro_batch=micro_rows,
         accumulation_steps=recipe.accumulation_steps)

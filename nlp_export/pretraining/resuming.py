@@ -96,7 +96,8 @@ def _initial(
     initial: InitialWeights, variables: RunVariables, pretrainer: Pretrainer) -> tuple[str, ...]:
   """Weights alone, of a pre-training run or of any checkpoint that the export reads."""
   found = initial.found
-  if found.tokenizer_settings and files.dirname(found.path) == initial.path.rstrip('/'):
+  is_root = files.dirname(found.path) == initial.path.rstrip('/')
+  if found.kind == checkpoints.ORBAX and found.tokenizer_settings and is_root:
     return resume.start_from_weights(initial.path, variables)[1]
   opened = checkpoints.open_checkpoint(found)
   items, new = {}, []

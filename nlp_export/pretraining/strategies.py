@@ -47,6 +47,15 @@ class Begun:
     return self.cluster.size if self.cluster else 1
 
   @property
+  def fuses_activations(self) -> bool:
+    """Whether XLA compiles activations on their own.
+
+    Not where it compiles the whole step, and not for several replicas of one process: their
+    compiled functions wait for each other forever.
+    """
+    return self.kind in ('one_device', 'multi_worker') and not self.jit_compile
+
+  @property
   def is_chief(self) -> bool:
     """Whether this process is the one that writes."""
     return self.cluster is None or self.cluster.is_chief

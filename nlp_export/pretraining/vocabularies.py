@@ -12,14 +12,20 @@ import dataclasses
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import gin
 
 from nlp_export.corpora.text_files import Document
 from nlp_export.errors import RequestError
-from nlp_export.tokenization.tokenizer_types import SENTENCEPIECE, WORDPIECE
+from nlp_export.tokenization.tokenizer_types import (
+    SENTENCEPIECE,
+    WORDPIECE,
+    SentencePiece,
+    Tokenizer,
+    WordPiece,
+)
 
 # [PAD] comes first: TF-NLP pads with 0 without asking.
 WORDPIECE_RESERVED = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
@@ -66,6 +72,20 @@ class Vocabulary:
     del value['data']
     return {'schema_version': 1, **value, 'notes': list(self.notes), 'file': self.file_name,
             'sha256': hashlib.sha256(self.data).hexdigest()}
+
+
+def tokenizer_of(record: Mapping[str, Any], path: str) -> Tokenizer:
+  """The tokenizer that a learned vocabulary is for: it does to text what was done in learning.
+
+  Args:
+    record: of `Vocabulary.to_json`.
+    path: of the file.
+  """
+  lower_case = record['lower_case']
+  if record['kind'] == SENTENCEPIECE:
+    return SentencePiece(
+        path, lower_case, strip_diacritics=record['options'].get('strip_diacritics', True))
+  return WordPiece(path, lower_case)
 
 
 @gin.register(module='vocabularies')

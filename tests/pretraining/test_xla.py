@@ -72,7 +72,7 @@ def wrong_types(graph):
 def step_and_arguments(kind):
   """A loop, its step as on a TPU, and what it is called with."""
   fields = dict(KINDS[kind])
-  runtime = strategies.Begun(tf.distribute.get_strategy(), 'one_device', narrow_integers=False)
+  runtime = strategies.Begun(tf.distribute.get_strategy(), 'tpu', narrow_integers=False)
   loop = lab.build(runtime, encoder=lab.spec(fields.pop('encoder')), **fields)
   batch = {key: tf.constant(value) for key, value in lab.SyntheticBatches(8).batch(0).items()}
   arguments = (batch, tf.constant(0, tf.int64), tf.constant([3, 0], tf.int64),

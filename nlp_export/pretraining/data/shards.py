@@ -12,7 +12,6 @@ that is cut behind a record reads without an error, so only the index tells that
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.pretraining.data.tokens import TokenisedCorpus
+from nlp_export.tokenization import tokenizer_types
 from nlp_export.tokenization.tokenizer_types import SentencePiece, WordPiece
 
 INDEX = 'index.json'
@@ -49,8 +49,7 @@ def tokenizer_record(tokenizer: Any) -> dict[str, Any]:
   """What makes the ids: kind, options, SHA-256 of the vocabulary. 'file' is for the reader only."""
   options = {}
   if isinstance(tokenizer, WordPiece | SentencePiece):
-    options = {field.name: getattr(tokenizer, field.name)
-               for field in dataclasses.fields(tokenizer) if not field.name.endswith('_file')}
+    options = tokenizer_types.settings(tokenizer)
   asset = tokenizer.asset_file
   return {
       'kind': tokenizer.kind, 'vocab_size': tokenizer.vocab_size,
