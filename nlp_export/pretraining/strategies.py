@@ -48,12 +48,8 @@ class Begun:
 
   @property
   def fuses_activations(self) -> bool:
-    """Whether XLA compiles activations on their own.
-
-    Not where it compiles the whole step, and not for several replicas of one process: their
-    compiled functions wait for each other forever.
-    """
-    return self.kind in ('one_device', 'multi_worker') and not self.jit_compile
+    """Whether XLA compiles activations on their own: not where it compiles the whole step."""
+    return self.kind != 'tpu' and not self.jit_compile
 
   @property
   def is_chief(self) -> bool:
