@@ -7,14 +7,14 @@ from typing import Any
 
 import gin
 
-from nlp_export import config, files, names, tokenizers
+from nlp_export import config, files, names
 from nlp_export.corpora import english, text_files
 from nlp_export.corpora.text_files import Document
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run, experiment
 from nlp_export.own_parts import explain_part
-from nlp_export.pretraining.vocabularies import Vocabulary
-from nlp_export.tokenizers import SENTENCEPIECE
+from nlp_export.pretraining.vocabularies import Vocabulary, tokenizer_of
+from nlp_export.tokenizers import SentencePiece, Tokenizer
 
 _RECORD = 'vocabulary.json'
 
@@ -59,11 +59,7 @@ def build_vocabulary(
 def _written(found: Vocabulary, hashes: dict[str, Any], run: Run) -> Outcome:
   path = files.join(run.out_dir, found.file_name)
   files.write_bytes(path, found.data)
-  pieces = found.kind == SENTENCEPIECE
-  macro = 'SP_MODEL_FILE' if pieces else 'VOCAB_FILE'
-  tokenizer, _ = tokenizers.from_macros(
-      vocab_file=None if pieces else path, sp_model_file=path if pieces else None,
-      do_lower_case=found.lower_case)
+  tokenizer = tokenizer_of(found.to_json(), path)
   tokenizer.check()
   notes = list(found.notes)
   if names.MASK_ID not in tokenizer.special_token_ids():
@@ -74,5 +70,16 @@ def _written(found: Vocabulary, hashes: dict[str, Any], run: Run) -> Outcome:
   files.write_json(files.join(run.out_dir, _RECORD), record)
   return Outcome(
       lines=[f'{found.kind}: {found.size} tokens in {path}', *(f'note: {note}' for note in notes),
-             f'use it: --set {macro}={path} --set DO_LOWER_CASE={found.lower_case}'],
+             f'use it: {_use(tokenizer, path)}'],
       result=record)
+
+
+def _use(tokenizer: Tokenizer, path: str) -> str:
+  """The settings that a run needs to take the vocabulary as it was learned."""
+  case = tokenizer.lower_case
+  if not isinstance(tokenizer, SentencePiece):
+    return f'--set VOCAB_FILE={path} --set DO_LOWER_CASE={case}'
+  if tokenizer.strip_diacritics:
+    return f'--set SP_MODEL_FILE={path} --set DO_LOWER_CASE={case}'
+  return ('gin/tokenizers/sentencepiece_cased.gin --set tokenizers.sentencepiece.model_file='
+          f'{path} --set tokenizers.sentencepiece.lower_case={case}')

@@ -18,11 +18,13 @@ from nlp_export import (
     tokenizers,
 )
 from nlp_export import pretrainer as pretrainers
+from nlp_export.checkpoints import beside
+from nlp_export.encoder_config import sequence_form, support
 from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Run, experiment, require
 from nlp_export.own_parts import explain_part
-from nlp_export.tokenization import recorded
+from nlp_export.tokenization import choosing, hf_settings, recorded
 
 _DEFAULT_MLM_ACTIVATION = 'gelu'  # PretrainerConfig.mlm_activation in TF-NLP.
 
@@ -36,6 +38,7 @@ def export(
     vocab_file: str | None = None,
     sp_model_file: str | None = None,
     do_lower_case: bool | None = None,
+    other_tokenizer: bool = False,
     poolers: Sequence[Callable[..., Any]] = gin.REQUIRED,
     export_types: Sequence[str] = gin.REQUIRED,
     checkpoint_items: Mapping[str, str] | None = None,
@@ -51,8 +54,8 @@ def export(
   """Verified TF Hub SavedModels of a pre-trained encoder and of its text preprocessing.
 
   Args:
-    checkpoint: CHECKPOINT: a TF2 prefix or directory, an Orbax directory, or a Hugging Face
-      directory.
+    checkpoint: CHECKPOINT: a prefix or directory of TensorFlow's (TF2 or TF1), an Orbax directory,
+      or a Hugging Face directory.
     encoder: ENCODER: a factory such as @encoders.bert.
     encoder_config: ENCODER_CONFIG: a configuration file instead. A Hugging Face directory and an
       Orbax one of a pre-training run bring their own along; what is given besides is checked
@@ -61,13 +64,15 @@ def export(
     vocab_file: VOCAB_FILE instead, for WordPiece. The same directories bring it along.
     sp_model_file: SP_MODEL_FILE instead, for SentencePiece. Likewise.
     do_lower_case: DO_LOWER_CASE, for the two files.
+    other_tokenizer: OTHER_TOKENIZER: whether the tokenizer may differ from the one that the
+      checkpoint was trained with, as it records it; the cards then say how.
     poolers: POOLERS: one export each; see nlp_export/poolers.py.
     export_types: EXPORT_TYPES: of 'model', 'model_with_mlm', 'preprocessing'.
     checkpoint_items: what the checkpoint calls the pretrainer's items
       (@pretrainer.checkpoint_items()).
     mlm_activation: of the masked-LM head. None: what the checkpoint records, the configuration's
-      activation for a Hugging Face directory, else 'gelu' (the default of TF-NLP's
-      PretrainerConfig).
+      activation for a TF1 checkpoint or a Hugging Face directory, else 'gelu' (the default of
+      TF-NLP's PretrainerConfig).
     default_seq_length: DEFAULT_SEQ_LENGTH, tokens, of the preprocessing.
     tokenize_with_offsets: whether preprocessing has it; None: where offsets can be right.
     truncator: 'round_robin' or 'waterfall', of the preprocessing.
@@ -83,30 +88,46 @@ def export(
   if checkpoint is not None:
     found = checkpoints.find_checkpoint(checkpoint)
   named = {'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer}
-  brings_tokenizer = found is not None and (found.vocab_file or found.tokenizer_settings)
+  brings_tokenizer = choosing.has_tokenizer(found)
+  if wants_encoder and found:
+    beside.require(found, encoder=not (encoder or encoder_config or found.encoder_config),
+                   tokenizer=not (brings_tokenizer or any(named.values())))
+  if found and found.kind == checkpoints.HUGGING_FACE and not (
+      brings_tokenizer or any(named.values())):
+    hf_settings.refuse_tokenizer_json(found.path)
   require(*(() if brings_tokenizer else (named,)),
           **({'checkpoint': checkpoint} if wants_encoder else {}),
           why=f'EXPORT_TYPES is {types!r}')
-  made_tokenizer, notes = _tokenizer(tokenizer, vocab_file, sp_model_file, do_lower_case, found)
-  spec = None
-  if wants_encoder and found:
-    brought = encoders.from_file(found.encoder_config) if found.encoder_config else None
+  pooler_functions = dict(zip(config.reference_names(poolers), poolers, strict=True))
+  spec = brought = None
+  if wants_encoder and found and found.encoder_config:
+    brought = encoders.from_file(found.encoder_config)
+  if wants_encoder or encoder or encoder_config:
     spec = encoders.resolve(encoder, encoder_config, brought)
-    spec.check_exportable()
+    spec.check_exportable(types)
+    if wants_encoder:
+      support.check_poolers(spec, pooler_functions)
+  made_tokenizer, notes = tokenizer_of(
+      tokenizer, vocab_file, sp_model_file, do_lower_case, found, other_tokenizer)
+  if wants_encoder and found and spec:
     notes = (*found.notes, *notes, *spec.notes)
-    mlm_activation = _mlm_activation(mlm_activation, found, brought)
+    mlm_activation = mlm_activation_of(mlm_activation, found, brought or spec)
+    if names.MODEL_WITH_MLM in types:
+      found.check_masked_lm()
   with explain_part(made_tokenizer, f'The {made_tokenizer.kind} tokenizer'):
     made_tokenizer.check(spec.vocab_size if spec else None)
     tokenizer_line = f'tokenizer: {made_tokenizer.description()}'
   if names.PREPROCESSING in types:
     tokenizers.check_default_seq_length(
         default_seq_length, spec.max_positions if spec else None, num_segments)
+    if spec:
+      sequence_form.check_default_seq_length(spec, default_seq_length)
   request = exporting.ExportRequest(
       tokenizer=made_tokenizer,
       export_types=types,
       checkpoint=found if wants_encoder else None,
-      encoder=spec,
-      pooler_functions=dict(zip(config.reference_names(poolers), poolers, strict=True)),
+      encoder=spec if wants_encoder else None,
+      pooler_functions=pooler_functions,
       item_names=checkpoint_items or pretrainers.checkpoint_items(),
       mlm_activation=mlm_activation or _DEFAULT_MLM_ACTIVATION,
       preprocessing={
@@ -120,6 +141,7 @@ def export(
       },
       dropout_seed=dropout_seed,
       exports_dir=exports_dir,
+      tokenizer_remarks=tuple(note for note in notes if note.startswith(recorded.ANOTHER)),
   )
   inputs = [*(found.files if found and wants_encoder else ()),
             *([made_tokenizer.asset_file] if made_tokenizer.asset_file else ()),
@@ -167,8 +189,9 @@ def _check_values(
                        'Write --set export.dropout_seed=0.')
 
 
-def _mlm_activation(
-    asked: str | None, found: checkpoints.FoundCheckpoint, brought: encoders.EncoderSpec | None
+def mlm_activation_of(
+    asked: str | None, found: checkpoints.FoundCheckpoint,
+    spec: encoders.EncoderSpec | encoders.BuiltEncoder | None,
 ) -> str:
   """The activation of the masked-LM head: as asked, as recorded, or as the format has it."""
   if asked and found.mlm_activation and asked.lower() != found.mlm_activation:
@@ -177,24 +200,21 @@ def _mlm_activation(
         f'with {found.mlm_activation!r}. Leave export.mlm_activation out.')
   if asked or found.mlm_activation:
     return str(asked or found.mlm_activation)
-  if brought and found.kind == checkpoints.HUGGING_FACE:
-    return brought.hidden_activation
+  # There the original code takes one activation for the layers and for the head.
+  one_for_both = found.kind in (checkpoints.HUGGING_FACE, checkpoints.TF1)
+  if one_for_both and spec and isinstance(spec.hidden_activation, str):
+    return spec.hidden_activation
   return _DEFAULT_MLM_ACTIVATION
 
 
-def _tokenizer(
+def tokenizer_of(
     tokenizer: Callable[[], Any] | None, vocab_file: str | None, sp_model_file: str | None,
     do_lower_case: bool | None, found: checkpoints.FoundCheckpoint | None,
+    other_tokenizer: bool = False,
 ) -> tuple[tokenizers.Tokenizer, tuple[str, ...]]:
   """The tokenizer; what the checkpoint itself records of it is honoured."""
-  if found and found.tokenizer_settings:
-    record = recorded.read(found.tokenizer_settings, found.name)
-    return record.choose(found.vocab_file or found.sp_model_file, vocab_file, sp_model_file,
-                         do_lower_case, tokenizer)
-  if found and tokenizer is None and sp_model_file is None and vocab_file is None:
-    vocab_file = found.vocab_file
-  config = files.read_json(found.tokenizer_config) if found and found.tokenizer_config else None
-  return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer, config)
+  return choosing.choose(
+      found, vocab_file, sp_model_file, do_lower_case, tokenizer, other_tokenizer)
 
 
 def _plan_lines(request: exporting.ExportRequest, tokenizer_line: str) -> list[str]:

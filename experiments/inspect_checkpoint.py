@@ -17,7 +17,7 @@ def inspect_checkpoint(
   """What does a checkpoint hold, and which exports and poolers can it give?
 
   Args:
-    checkpoint: a TF2 prefix or directory, an Orbax directory, or a Hugging Face directory.
+    checkpoint: a TF1 or TF2 prefix or directory, an Orbax directory, or a Hugging Face directory.
     checkpoint_items: what the file calls its items; see pretrainer.checkpoint_items.
 
   Returns:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gin
 
-from nlp_export import checkpoints, config, encoders, tokenizers
+from nlp_export import checkpoints, config, encoders
 from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Run, experiment, require
@@ -20,6 +20,7 @@ from nlp_export.pretraining.request import InitialWeights, Request, VocabularyRe
 from nlp_export.pretraining.saving_options import Saving
 from nlp_export.pretraining.strategies import Runtime
 from nlp_export.pretraining.texts import Text
+from nlp_export.tokenization import choosing, recorded
 
 
 @experiment(conditional=(
@@ -37,6 +38,7 @@ def pretrain(
     vocab_file: str | None = None,
     sp_model_file: str | None = None,
     do_lower_case: bool | None = None,
+    other_tokenizer: bool = False,
     vocabulary: Callable[..., Any] | None = None,
     vocab_size: int | None = None,
     mlm_activation: str = 'gelu',
@@ -55,9 +57,11 @@ def pretrain(
     encoder: ENCODER: a factory such as @encoders.bert.
     encoder_config: ENCODER_CONFIG: a configuration file instead.
     tokenizer: TOKENIZER: a factory such as @tokenizers.wordpiece.
-    vocab_file: VOCAB_FILE instead, for WordPiece.
+    vocab_file: VOCAB_FILE instead, for WordPiece. An INITIAL_CHECKPOINT may bring it along.
     sp_model_file: SP_MODEL_FILE instead, for SentencePiece.
     do_lower_case: DO_LOWER_CASE, for the two files.
+    other_tokenizer: OTHER_TOKENIZER: whether the tokenizer may differ from the one that
+      INITIAL_CHECKPOINT was trained with, as it records it.
     vocabulary: VOCABULARY: instead of all these, what learns one from the text at the beginning,
       such as @vocabularies.wordpiece.
     vocab_size: VOCAB_SIZE, tokens at most, for that.
@@ -67,28 +71,30 @@ def pretrain(
     resume_from: RESUME_FROM: directory of another run's checkpoints, of which this one is the
       continuation: on other hardware, say. Nothing in it is changed.
   """
+  named = {'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer,
+           'vocabulary': vocabulary}
+  initial = _initial(start_from_weights, resume_from)
+  found = initial.found if initial else None
   require({'encoder': encoder, 'encoder_config': encoder_config},
-          {'vocab_file': vocab_file, 'sp_model_file': sp_model_file, 'tokenizer': tokenizer,
-           'vocabulary': vocabulary}, why='what is trained, and how it reads text')
+          *(() if choosing.has_tokenizer(found) else (named,)),
+          why='what is trained, and how it reads text')
   spec = encoders.resolve(encoder, encoder_config)
   made, learned, notes = None, None, tuple(getattr(spec, 'notes', ()))
   if vocabulary is None:
-    made, more = tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer)
+    made, more = choosing.choose(
+        found, vocab_file, sp_model_file, do_lower_case, tokenizer, other_tokenizer)
     notes = (*notes, *more)
   else:
+    if found and choosing.has_tokenizer(found) and not other_tokenizer:
+      raise RequestError(
+          f'VOCABULARY learns a vocabulary, but {found.name} (INITIAL_CHECKPOINT) was trained with '
+          f'one that it brings along{recorded.unless_asked("the first")}. Leave VOCABULARY = None')
     learned = _vocabulary(vocabulary, vocab_size, do_lower_case,
                           [vocab_file, sp_model_file, tokenizer])
   if mlm_activation.lower() not in ACTIVATIONS:
     raise RequestError(
         f'pretrain.mlm_activation is {mlm_activation!r}, which is no activation that TF-NLP knows. '
         f'Write one of {", ".join(ACTIVATIONS)}')
-  if start_from_weights is not None and resume_from is not None:
-    raise RequestError(
-        'INITIAL_CHECKPOINT starts a new training from weights, RESUME_FROM goes on with one from '
-        'its last step: both are given. Leave one of them out')
-  initial = None
-  if start_from_weights is not None:
-    initial = InitialWeights(start_from_weights, checkpoints.find_checkpoint(start_from_weights))
   request = Request(
       encoder=spec, tokenizer=made, vocabulary=learned, text=text, data=data, training=training,
       heads=head_parts.made(heads), mlm_activation=mlm_activation, runtime=runtime, saving=saving,
@@ -102,6 +108,16 @@ def pretrain(
     return reporting.outcome(trained, run)
 
   return planning.plan(request, execute)
+
+
+def _initial(start_from_weights: str | None, resume_from: str | None) -> InitialWeights | None:
+  if start_from_weights is None:
+    return None
+  if resume_from is not None:
+    raise RequestError(
+        'INITIAL_CHECKPOINT starts a new training from weights, RESUME_FROM goes on with one from '
+        'its last step: both are given. Leave one of them out')
+  return InitialWeights(start_from_weights, checkpoints.find_checkpoint(start_from_weights))
 
 
 def _vocabulary(

@@ -104,6 +104,15 @@ class DropoutState:
     return scaled(inputs, kept, dropped_levels)
 
 
+def drops(network: Any) -> bool:
+  """Whether a tf_keras network has a Dropout layer with a rate above 0.
+
+  Some of TF-NLP's networks take a rate that none of their layers gets (fnet, bigbird): the
+  configuration alone does not tell.
+  """
+  return any(m.rate for m in network.submodules if isinstance(m, tf_keras.layers.Dropout))
+
+
 def draw_from(network: Any, source: Any) -> int:
   """Makes every Dropout layer of a tf_keras network draw its masks from an object.
 

@@ -44,6 +44,7 @@ class ExportRequest:
       disable_assert.
     dropout_seed: first number of the exports' `dropout_state`.
     exports_dir: below out_dir.
+    tokenizer_remarks: for the cards: how the tokenizer differs from what the checkpoint records.
   """
 
   tokenizer: Tokenizer
@@ -56,6 +57,7 @@ class ExportRequest:
   preprocessing: Mapping[str, Any]
   dropout_seed: int = 0
   exports_dir: str = names.EXPORTS_DIR
+  tokenizer_remarks: tuple[str, ...] = ()
 
   @property
   def encoder_types(self) -> tuple[str, ...]:
@@ -145,7 +147,7 @@ def _write_all(
   if not beside:
     return staged
   with explain_part(request.tokenizer, f'The {request.tokenizer.kind} tokenizer'):
-    tokenizer = provenance.of_tokenizer(request.tokenizer)
+    tokenizer = provenance.of_tokenizer(request.tokenizer, request.tokenizer_remarks)
   assets = {tokenizer['asset']: tokenizer['sha256']} if tokenizer['asset'] else {}
   if any(label != names.PREPROCESSING for label in beside):
     staged |= _write_encoders(request, run, beside, work, tokenizer, assets)
@@ -239,7 +241,8 @@ class _Graphs:
             if asset else None)
     return EncoderSavedModel(
         self._restored.network, self._dropout, tokenizer=file, pooler=self._restored.pooler,
-        with_pooler=with_pooler, masked_lm=self._restored.masked_lm if with_mlm else None)
+        with_pooler=with_pooler, masked_lm=self._restored.masked_lm if with_mlm else None,
+        form=self._restored.form)
 
 
 def _own_network(restored: RestoredEncoder) -> contextlib.AbstractContextManager[None]:
@@ -323,7 +326,7 @@ def _preprocessor_sentence(request: ExportRequest, tokenizer: Mapping[str, Any])
   which = f'any preprocessing SavedModel made from {tokenizer["asset"]}'
   if tokenizer['sha256']:
     which += f' (SHA-256 `{tokenizer["sha256"]}`)'
-  which += f' with do_lower_case {tokenizer["lower_case"]}'
+  which += f' with do_lower_case {tokenizer["lower_case"]} and the settings above'
   if names.PREPROCESSING in request.export_types:
     return f'`../../{names.PREPROCESSING}`, exported in the same run; {which} is the same.'
   return f'{which}.'

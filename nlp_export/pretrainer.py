@@ -34,13 +34,15 @@ def checkpoint_items(
   return {names.ENCODER: encoder, names.MASKED_LM: masked_lm, 'next_sentence': next_sentence}
 
 
-def build(network: Any, mlm_activation: str) -> Any:
+def build(network: Any, mlm_activation: str, takes_any_length: bool = True) -> Any:
   """TF-NLP's pretrainer around an encoder; its masked-LM head shares the word embeddings.
 
   Args:
     network: a built TF-NLP encoder.
     mlm_activation: of the head's dense layer (PretrainerConfig.mlm_activation), 'gelu_erf'
       included. It is the pretrainer's own, not the encoder's `hidden_activation`.
+    takes_any_length: whether the encoder takes a single token, with which the head is made at
+      least cost; False: the head is made from the encoder's declared `inputs`.
 
   Returns:
     A built BertPretrainerV2. Its `checkpoint_items` are `encoder` and `masked_lm`.
@@ -52,6 +54,9 @@ def build(network: Any, mlm_activation: str) -> Any:
 
   pretrainer = models.BertPretrainerV2(
       encoder_network=network, mlm_activation=activations.get_activation(mlm_activation))
+  if not takes_any_length:
+    pretrainer(pretrainer.inputs)
+    return pretrainer
   ids = tf.zeros([1, 1], tf.int32)
   pretrainer({**dict.fromkeys(names.ENCODER_INPUTS, ids), names.MASKED_LM_POSITIONS: ids})
   return pretrainer

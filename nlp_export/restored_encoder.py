@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nlp_export import checkpoints, names, poolers, pretrainer
+from nlp_export.encoder_config import sequence_form
 from nlp_export.encoders import BuiltEncoder, EncoderSpec
 
 
@@ -37,6 +38,11 @@ class RestoredEncoder:
   checkpoint: checkpoints.Checkpoint
   report: checkpoints.RestoreReport
   item_names: Mapping[str, str]
+
+  @property
+  def form(self) -> sequence_form.SequenceForm:
+    """Which sequence lengths the network takes and returns."""
+    return sequence_form.of(self.spec)
 
   def pooler_source(self) -> poolers.PoolerSource:
     """What a pooler strategy may read. Values are copies: the layer will be overwritten."""
@@ -72,12 +78,17 @@ def restore_encoder(
   Raises:
     RequestError: the checkpoint does not fit, or holds damaged or non-finite values.
   """
+  from nlp_export.encoder_config import traceable
+
   checkpoint = checkpoints.open_checkpoint(found, item_names)
   network = spec.build(initialise=False)
+  traceable.make_traceable(network)
   items, masked_lm, model = {names.ENCODER: network}, None, None
   if mlm_activation is not None:
     checkpoint.check_item(names.MASKED_LM)
-    model = pretrainer.build(network, mlm_activation)
+    form = sequence_form.of(spec)
+    model = pretrainer.build(
+        network, mlm_activation, takes_any_length=not (form.fixed_length or form.padded_length))
     masked_lm = items[names.MASKED_LM] = model.masked_lm
   report = checkpoints.restore(checkpoint, items, without=(checkpoints.ENCODER_POOLER,))
   return RestoredEncoder(

@@ -6,7 +6,7 @@ file's macros. What a tokenizer is stands in tokenizer_types.py. Light: no Tenso
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gin
@@ -24,8 +24,7 @@ from nlp_export.tokenization.tokenizer_types import (
 
 __all__ = [
     'SENTENCEPIECE', 'WORDPIECE', 'SentencePiece', 'Tokenizer', 'WordPiece',
-    'check_default_seq_length', 'from_macros', 'lower_case_from_record', 'sentencepiece',
-    'wordpiece',
+    'check_default_seq_length', 'from_macros', 'sentencepiece', 'wordpiece',
 ]
 
 
@@ -34,6 +33,10 @@ def wordpiece(
     vocab_file: str,
     lower_case: bool,
     split_at_unicode_spaces: bool = False,
+    strip_accents: bool | None = None,
+    split_chinese_characters: bool = True,
+    split_unknown_characters: bool = False,
+    preserve_unused_token: bool = False,
     padding: str = '[PAD]',
     unknown: str = '[UNK]',
     start_of_sequence: str = '[CLS]',
@@ -42,21 +45,33 @@ def wordpiece(
 ) -> WordPiece:
   """BERT's WordPiece tokenizer, with ids identical to TF-NLP's BertTokenizer layer.
 
+  Set what the encoder was trained with; see docs/tokenizers.md.
+
   Args:
     vocab_file: UTF-8 text file, one token a line.
     lower_case: True for an uncased vocabulary: folds case and strips accents.
     split_at_unicode_spaces: True separates words at all Unicode spaces, as the original BERT
       (google-research/bert tokenization.py) and Hugging Face do; False as TF-NLP's layer, which
       takes the spaces beyond ASCII (when lower-casing: U+1680, U+2028, U+2029) as parts of words.
-    padding, unknown, start_of_sequence, end_of_segment: tokens that the vocabulary must hold.
+    strip_accents: False keeps accents while lower-casing (tf.text's
+      AccentPreservingBasicTokenizer), True drops them from cased text. None: as lower_case.
+    split_chinese_characters: False takes Chinese characters as parts of words, as other letters.
+    split_unknown_characters: True makes [UNK] of a character that the vocabulary lacks, and keeps
+      the other pieces of its word; False makes [UNK] of the word.
+    preserve_unused_token: True takes "[unused0]" in text for the token of that name.
+    padding, unknown, start_of_sequence, end_of_segment: tokens that the vocabulary must hold,
+      such as '<s>' and '</s>'.
     mask: token that the vocabulary may hold.
 
   Source: Devlin et al. 2019 (arXiv 1810.04805); tf.text FastBertTokenizer, Song et al. 2021
-  (arXiv 2012.15524).
+  (arXiv 2012.15524); the options: tf.text BertTokenizer.
   """
   return WordPiece(
       vocab_file=vocab_file, lower_case=lower_case,
-      split_at_unicode_spaces=split_at_unicode_spaces, padding=padding,
+      split_at_unicode_spaces=split_at_unicode_spaces, strip_accents=strip_accents,
+      split_chinese_characters=split_chinese_characters,
+      split_unknown_characters=split_unknown_characters,
+      preserve_unused_token=preserve_unused_token, padding=padding,
       unknown=unknown, start_of_sequence=start_of_sequence, end_of_segment=end_of_segment,
       mask=mask)
 
@@ -81,6 +96,8 @@ def sentencepiece(
     padding, start_of_sequence, end_of_segment: pieces that the model must hold.
     mask: piece that the model may hold.
 
+  Offsets count bytes of the text as given, whatever is done to it first.
+
   Source: Kudo and Richardson 2018 (arXiv 1808.06226); TF-NLP modeling/layers/text_layers.py.
   """
   return SentencePiece(
@@ -94,25 +111,21 @@ def from_macros(
     sp_model_file: str | None = None,
     do_lower_case: bool | None = None,
     tokenizer: Callable[[], Tokenizer] | Tokenizer | None = None,
-    recorded: Mapping[str, Any] | None = None,
-    recorded_in: str = 'tokenizer_config.json',
 ) -> tuple[Tokenizer, tuple[str, ...]]:
   """The one tokenizer that a run file's macros ask for, and what was decided on the way.
 
   Args:
     vocab_file: VOCAB_FILE: a WordPiece vocabulary.
     sp_model_file: SP_MODEL_FILE: a SentencePiece model.
-    do_lower_case: DO_LOWER_CASE; None takes what is recorded, else for a WordPiece vocabulary
-      looks for "uncased" in the file's own name, and for SentencePiece is True (TF-NLP's default).
+    do_lower_case: DO_LOWER_CASE; None: for a WordPiece vocabulary whether "uncased" stands in the
+      file's own name, for SentencePiece True (TF-NLP's default).
     tokenizer: TOKENIZER: a tokenizer, or a function without arguments that makes one.
-    recorded: content of a Hugging Face tokenizer_config.json that came with the vocabulary.
-    recorded_in: its name, for messages.
 
   Returns:
     The tokenizer and lines to print and record, one for each thing not said by the request.
 
   Raises:
-    RequestError: not exactly one of the three is given, or the record contradicts the request.
+    RequestError: not exactly one of the three is given.
   """
   given = {'VOCAB_FILE': vocab_file, 'SP_MODEL_FILE': sp_model_file, 'TOKENIZER': tokenizer}
   named = [name for name, value in given.items() if value]
@@ -124,13 +137,17 @@ def from_macros(
         'Set exactly one, for example --set VOCAB_FILE=bert/vocab.txt.')
   if tokenizer:
     return _made(tokenizer), ()
-  if vocab_file:
-    lower_case, notes = _lower_case(vocab_file, do_lower_case, recorded, recorded_in)
-    return WordPiece(vocab_file, lower_case), notes
-  if do_lower_case is None:
-    return SentencePiece(str(sp_model_file), True), (
+  made_of, file = (WordPiece, vocab_file) if vocab_file else (SentencePiece, str(sp_model_file))
+  if do_lower_case is not None:
+    return made_of(str(file), do_lower_case), ()
+  if made_of is SentencePiece:
+    return made_of(str(file), True), (
         'do_lower_case = True (not given; the default for SentencePiece models)',)
-  return SentencePiece(str(sp_model_file), do_lower_case), ()
+  guess = 'uncased' in files.basename(str(file))
+  return made_of(str(file), guess), (
+      f'do_lower_case = {guess} (not given; guessed, because the file name '
+      f'{files.basename(str(file))} has {"" if guess else "no "}"uncased" in it; '
+      f'--set DO_LOWER_CASE={not guess} if that is wrong)',)
 
 
 def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:
@@ -146,49 +163,6 @@ def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:
         f'TOKENIZER gave {made!r}, which is no tokenizer: it lacks {", ".join(lacks)}. '
         'See the class Tokenizer in nlp_export/tokenization/tokenizer_types.py for what one needs.')
   return made
-
-
-def _lower_case(
-    vocab_file: str, do_lower_case: bool | None, recorded: Mapping[str, Any] | None,
-    recorded_in: str) -> tuple[bool, tuple[str, ...]]:
-  """Whether a WordPiece vocabulary is uncased: as asked, as recorded, or by the file's name."""
-  if recorded is not None:
-    noted = lower_case_from_record(recorded, recorded_in)
-    if noted is not None:
-      if do_lower_case is not None and bool(do_lower_case) != noted:
-        raise RequestError(
-            f'DO_LOWER_CASE is {do_lower_case}, but {recorded_in} says do_lower_case {noted}: the '
-            'encoder was trained on text prepared that way. '
-            f'Leave DO_LOWER_CASE out, or write --set DO_LOWER_CASE={noted}.')
-      return noted, (f'do_lower_case = {noted} (from {recorded_in})',)
-  if do_lower_case is not None:
-    return do_lower_case, ()
-  guess = 'uncased' in files.basename(vocab_file)
-  return guess, (
-      f'do_lower_case = {guess} (not given; guessed, because the file name '
-      f'{files.basename(vocab_file)} has {"" if guess else "no "}"uncased" in it; '
-      f'--set DO_LOWER_CASE={not guess} if that is wrong)',)
-
-
-def lower_case_from_record(recorded: Mapping[str, Any], recorded_in: str) -> bool | None:
-  """`do_lower_case` of a Hugging Face tokenizer_config.json, None if it does not say.
-
-  Raises:
-    RequestError: it asks for a normalisation that BERT's tokenizer in TensorFlow does not have.
-  """
-  lower_case = recorded.get('do_lower_case')
-  strip_accents = recorded.get('strip_accents')
-  if strip_accents is not None and lower_case is not None and strip_accents != lower_case:
-    raise RequestError(
-        f'{recorded_in} has do_lower_case {lower_case} with strip_accents {strip_accents}: the '
-        'WordPiece tokenizer here does both or neither. '
-        'Write an own tokenizer and give it as TOKENIZER.')
-  if recorded.get('tokenize_chinese_chars') is False:
-    raise RequestError(
-        f'{recorded_in} has tokenize_chinese_chars false: the WordPiece tokenizer here always '
-        'makes a word of each Chinese character. '
-        'Write an own tokenizer and give it as TOKENIZER.')
-  return None if lower_case is None else bool(lower_case)
 
 
 def check_default_seq_length(

@@ -124,17 +124,14 @@ CLAIMS = {
     100: 'unused content is reported',
     101: 'poolers keep, copy, identity, random, none',
     102: 'a copied pooler is the head\'s dense layer',
-    103: 'TF1 BERT checkpoints',
-    104: 'TF1 ALBERT checkpoints',
+    103: 'TF1 BERT checkpoints: every variable lands, pooler and masked LM head included',
+    104: 'TF1 ALBERT checkpoints: likewise, with the block that all layers share',
     105: 'bert checkpoints restore into bert_v2 and back',
     106: 'do_lower_case is guessed by the file\'s name alone, and said',
     107: 'exactly one tokenizer and one configuration',
     108: 'a failure leaves nothing and exits with a status that is not 0',
 }
-OPEN = {
-    103: 'TF1 checkpoints are not read yet: refused with the way to convert them',
-    104: 'TF1 checkpoints are not read yet: refused with the way to convert them',
-}
+OPEN: dict[int, str] = {}  # Number of a claim that nothing verifies yet -> why.
 
 
 def tests_by_number() -> dict[int, list[str]]:
@@ -180,7 +177,8 @@ def page() -> str:
       'by `gin/runs/verify.gin` on any SavedModel), and which tests show it. MUST: TF Hub\'s API.',
       'REF: TF-NLP\'s export_tfhub does it and users rely on it. GOAL: better than that; an',
       'export that others wrote may miss it. A check is not applicable only by the type of',
-      'SavedModel, and then verification.json says why. Checks 29 and 34 are amended by',
+      'SavedModel or by the definition of its network (see encoders.md), and then',
+      'verification.json says why. Checks 29 and 34 are amended by',
       '`dropout_state`, the variable that makes dropout reproducible.', '',
       'This page is made by `python -m tests.conformance_table`.',
   ]

@@ -199,8 +199,12 @@ def stand_in(request):
   """A function from a macro's name to a value that exists, or None for macros of other kinds."""
 
   def value(macro: str) -> str | None:
+    macro = {'tokenizers.wordpiece.vocab_file': 'VOCAB_FILE',
+             'tokenizers.sentencepiece.model_file': 'SP_MODEL_FILE'}.get(macro, macro)
     if macro in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'):
       return request.getfixturevalue('tiny_uncased')[macro]
+    if macro == 'TO':
+      return 'hugging_face'
     if macro == 'TEXT_FILES':
       path = request.getfixturevalue('tiny_dir') / 'text.txt'
       path.write_text('One sentence.\nAnother one.\n\nThe next document.\n')

@@ -23,8 +23,8 @@ STEPS = {
                'field_rules'),
     'text': ('corpora', 'corpora.*'),
     'encoder, tokenizer': (
-        'encoders', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers', 'tokenization',
-        'tokenization.*',
+        'encoders', 'encoders.*', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers',
+        'tokenization', 'tokenization.*',
     ),
     'checkpoint restore': ('pretrainer', 'checkpoints', 'checkpoints.*'),
     'pooler': ('initial_values', 'poolers', 'restored_encoder'),
@@ -35,6 +35,7 @@ STEPS = {
     ),
     'export': ('exporting', 'embedding', 'staging'),  # All of the steps above for one checkpoint.
     'pre-training': ('pretraining', 'pretraining.*'),
+    'conversion': ('converting', 'converting.*'),  # It writes as pre-training does.
     'GLUE': ('glue', 'glue.*'),
     'report': ('reports', 'reports.*', 'pretraining.reporting'),
     'ablation': ('ablation', 'ablation.*'),  # All of the steps above for a matrix.

@@ -109,7 +109,7 @@ def given(**macros):
      'copy the data file too.'),
     (without('.index'), 'but no bert.index', 'copy the index too.'),
     (lambda inputs: {'CHECKPOINT': inputs.write('weights.bin', b'PK not really')},
-     'neither a file of a TF2 checkpoint nor safetensors',
+     'neither a file of a TensorFlow checkpoint nor safetensors',
      'Name a prefix that tf.train.Checkpoint wrote, or a Hugging Face directory.'),
     (lambda inputs: {'CHECKPOINT': str(inputs.directory)}, 'it holds nothing',
      'or a Hugging Face directory with config.json and model.safetensors.'),
@@ -152,8 +152,7 @@ def given(**macros):
     (lambda inputs: {'SP_MODEL_FILE': inputs.write('sp.model', sentencepiece_model())},
      'VOCAB_FILE and SP_MODEL_FILE are given',
      'Set exactly one, for example --set VOCAB_FILE=bert/vocab.txt.'),
-    (given(VOCAB_FILE=None), '1 value is still open',
-     '--set VOCAB_FILE=... or --set SP_MODEL_FILE=... or --set TOKENIZER=...'),
+    (given(VOCAB_FILE=None), 'VOCAB_FILE or SP_MODEL_FILE must be set', 'uncased_vocab.txt'),
     # Values.
     (given(DEFAULT_SEQ_LENGTH=POSITIONS + 1), f'the encoder has {POSITIONS} position embeddings',
      f'Write --set DEFAULT_SEQ_LENGTH={POSITIONS} or less.'),

@@ -118,7 +118,8 @@ _LEGACY = {
      'task.model.encoder of the whole: write that part into a file of its own'),
     # Wrong type or block.
     ('type: electra\n', " asks for encoder type 'electra'", 'Use bert: write type: bert'),
-    ('type: any\n', " asks for encoder type 'any'", 'bind it: ENCODER = @my_module.my_encoder'),
+    ('type: any\n', " asks for encoder type 'any'",
+     'a file with its block any may stand in encoders.any.config_file'),
     ('type: bertt\n', " asks for encoder type 'bertt' (did you mean bert?)",
      'For a BERT encoder write type: bert'),
     ('type: albert\nbert:\n  num_layers: 3\n', ' says type: albert but has a block "bert:"',
@@ -163,6 +164,26 @@ def test_tf_nlp_itself_accepts_a_block_that_does_not_belong(write):
   path = write('type: albert\nbert:\n  num_layers: 3\n')
   config = hyperparams.override_params_dict(tf_nlp.EncoderConfig(), path, is_strict=True)
   assert config.get().num_layers == 12
+
+
+def test_the_block_of_any_is_read_for_a_builder_alone(write):
+  path = write('type: any\nany:\n  depth: 3\n  parts: [1, 2]\n')
+  assert encoder_files.fields_of_any(path) == {'depth': 3, 'parts': [1, 2]}
+  assert encoder_files.fields_of_any(write('type: any\n')) == {}
+
+
+@pytest.mark.parametrize(('text', 'found', 'end'), [
+    (BERT, "the key 'bert'", "write ENCODER_CONFIG = '{path}'"),
+    ('type: albert\n', 'type: albert', "write ENCODER_CONFIG = '{path}'"),
+    ('type: any\nbert:\n  num_layers: 3\n', "the key 'bert'", "write ENCODER_CONFIG = '{path}'"),
+    ('type: any\nany: 3\n', 'the block "any:" is 3', 'Indent them below the line "any:"'),
+])
+def test_what_is_no_file_of_any(write, text, found, end):
+  path = write(text)
+  with pytest.raises(RequestError) as caught:
+    encoder_files.fields_of_any(path)
+  assert found in str(caught.value)
+  assert str(caught.value).endswith(end.format(path=path))
 
 
 def test_no_such_file(tmp_path):

@@ -1,7 +1,6 @@
-"""encoder_config/encoder_json.py: Google's bert_config.json and Hugging Face's config.json."""
+"""encoder_config/encoder_json.py: Google's bert_config.json and albert_config.json."""
 
 import json
-import os
 
 import pytest
 from official.legacy.bert import configs as legacy_configs
@@ -23,15 +22,11 @@ MULTILINGUAL = {
 ALBERT = {
     'net_structure_type': 0, 'layers_to_keep': [], 'gap_size': 0, 'num_memory_blocks': 0,
     'inner_group_num': 1, 'down_scale_factor': 1, 'num_hidden_groups': 1}
-HUGGING_FACE = {**LEGACY, 'model_type': 'bert', 'architectures': ['BertForMaskedLM'],
-                'layer_norm_eps': 1e-12, 'position_embedding_type': 'absolute',
-                'transformers_version': '4.8.2', 'pad_token_id': 0, 'use_cache': True}
 BLOCK = {
     'vocab_size': 60, 'hidden_size': 16, 'num_layers': 2, 'num_attention_heads': 2,
     'intermediate_size': 32, 'hidden_activation': 'gelu', 'dropout_rate': 0.2,
     'attention_dropout_rate': 0.3, 'max_position_embeddings': 24, 'type_vocab_size': 4,
     'initializer_range': 0.05}
-GELU_NOTE = 'hidden_act "gelu" is the exact form in Hugging Face\'s files: gelu_erf'
 
 
 @pytest.fixture
@@ -54,9 +49,6 @@ def message(read):
 
 def _without(values, *keys):
   return {key: value for key, value in values.items() if key not in keys}
-
-
-# Google's files.
 
 
 def test_legacy_fields(read):
@@ -132,111 +124,7 @@ def test_tf_nlps_own_reader_is_silent_about_all_of_that(tmp_path):
   assert legacy_configs.BertConfig.from_json_file(str(path)).num_hidden_layers == 12
 
 
-# Hugging Face's files.
-
-
-def test_hugging_face_gelu_is_the_exact_form(read):
-  spec = read(HUGGING_FACE)
-  assert spec == encoders.bert(**{**BLOCK, 'hidden_activation': 'gelu_erf'})
-  assert spec.source == 'x.json (Hugging Face bert config)'
-  assert spec.notes == (GELU_NOTE,)
-  assert read(LEGACY).hidden_activation == 'gelu'  # Control: Google's is the tanh form.
-
-
-def test_either_of_the_two_keys_tells(read):
-  assert read(_without(HUGGING_FACE, 'model_type')).hidden_activation == 'gelu_erf'
-  assert read(_without(HUGGING_FACE, 'architectures')).hidden_activation == 'gelu_erf'
-
-
-@pytest.mark.parametrize(('act', 'wanted'), [
-    ('gelu_new', 'gelu'), ('gelu_pytorch_tanh', 'gelu'), ('gelu_fast', 'gelu'), ('relu', 'relu'),
-    ('silu', 'swish'), ('gelu_python', 'gelu_erf')])
-def test_hugging_face_activations(read, act, wanted):
-  assert read({**HUGGING_FACE, 'hidden_act': act}).hidden_activation == wanted
-
-
-def test_hugging_faces_own_defaults_are_noted(read):
-  spec = read(_without(HUGGING_FACE, 'layer_norm_eps', 'position_embedding_type'))
-  assert spec.notes == (
-      GELU_NOTE, "not in the file, so Hugging Face's defaults: layer_norm_eps,"
-                 ' position_embedding_type (1e-12, absolute)')
-
-
-def test_an_architecture_of_somebody_elses_is_noted(read):
-  spec = read({**HUGGING_FACE, 'architectures': ['HF_ColBERT']})
-  assert spec.notes[0] == (
-      "architectures HF_ColBERT: not Hugging Face's own; read as bert, as model_type says")
-
-
-def test_hugging_face_albert(read):
-  spec = read({**HUGGING_FACE, **ALBERT, 'model_type': 'albert', 'embedding_size': 8,
-               'architectures': ['AlbertForMaskedLM'], 'hidden_act': 'gelu_new'})
-  assert spec == encoders.albert(**BLOCK, embedding_width=8)
-
-
-@pytest.mark.parametrize(('change', 'part', 'end'), [
-    ({'layer_norm_eps': 1e-5}, "layer_norm_eps is 1e-05, while TF-NLP's encoders have 1e-12",
-     '(ENCODER = @my_module.my_encoder) with layer norms of epsilon 1e-05'),
-    ({'position_embedding_type': 'relative_key'}, "position_embedding_type is 'relative_key'",
-     'Build the network in Python: ENCODER = @my_module.my_encoder'),
-    ({'is_decoder': True}, 'is_decoder is True: its tokens do not see',
-     'Name a model that was saved without it'),
-    ({'add_cross_attention': True}, 'add_cross_attention is True',
-     'Name a model that was saved without it'),
-    ({'pruned_heads': {'1': [0]}}, 'pruned_heads is', 'Name a model that was saved without it'),
-    ({'quantization_config': {'bits': 8}}, 'quantization_config is',
-     'Name a model that was saved without it'),
-    ({'auto_map': {'AutoModel': 'x.Model'}}, 'auto_map loads modelling code of its own',
-     'Build it in Python: ENCODER = @my_module.my_encoder'),
-    ({'hidden_act': 'quick_gelu'}, "hidden_act is 'quick_gelu'",
-     'relu, relu6, sigmoid, silu, swish, tanh'),
-    ({'hidden_act': 'leaky_relu'}, 'TF-NLP has one of that name but computes it otherwise',
-     'relu, relu6, sigmoid, silu, swish, tanh'),
-    ({'model_type': 'roberta', 'architectures': ['RobertaModel']},
-     "describes a 'roberta' model, which cannot be read: it reads byte-level BPE",
-     'build another one in Python: ENCODER = @my_module.my_encoder'),
-    ({'model_type': 'modernbert'}, 'it has rotary positions',
-     'build another one in Python: ENCODER = @my_module.my_encoder'),
-    ({'model_type': 'brandnew'}, "it is not known to be a network of TF-NLP's",
-     'build another one in Python: ENCODER = @my_module.my_encoder'),
-    ({'model_type': 'albert', 'embedding_size': 8}, "its architectures are ['BertForMaskedLM']",
-     'one of the two is wrong. Correct the file'),
-    ({'model_type': 'albert', 'embedding_size': 8, 'architectures': ['AlbertModel'],
-      'num_hidden_groups': 3}, 'num_hidden_groups is 3',
-     'Build the network in Python: ENCODER = @my_module.my_encoder'),
-    ({'model_type': None, 'architectures': ['Other']}, 'nothing says which network it describes',
-     'Add "model_type": "bert" if it is one'),
-    ({'num_attention_heads': 5}, 'cannot be divided among num_attention_heads = 5',
-     'Write "num_attention_heads": 4, or a width that 5 divides'),
-])
-def test_hugging_face_refusals(message, change, part, end):
-  found = message({**HUGGING_FACE, **change})
-  assert part in found
-  assert found.endswith(end)
-
-
-def test_hugging_face_file_with_missing_keys(message):
-  found = message(_without(HUGGING_FACE, 'num_hidden_layers', 'hidden_act'))
-  assert 'configuration without num_hidden_layers, hidden_act.' in found
-  assert found.endswith('with the values that the model was trained with')
-
-
-@pytest.mark.parametrize('family', encoder_json._REFUSED_FAMILIES)
-def test_each_refused_family_is_named_with_its_reason(message, family):
-  found = message({**HUGGING_FACE, 'model_type': family, 'architectures': None})
-  assert f'describes a {family!r} model' in found
-  assert encoder_json._REFUSED_FAMILIES[family] in found
-
-
-def test_minilm(minilm_dir):
-  spec = encoder_files.read(os.path.join(minilm_dir, 'config.json'))
-  assert spec == encoders.bert(hidden_size=384, num_layers=6, num_attention_heads=12,
-                               intermediate_size=1536, hidden_activation='gelu_erf')
-  assert spec.num_parameters == 22_713_216
-
-
 def test_the_documentation_names_all_of_them(repository):
   text = (repository / 'docs' / 'encoders.md').read_text()
-  named = (encoder_json._REFUSED_FAMILIES, encoder_json._HARMLESS, encoder_json._ALBERT_KEYS)
-  for name in (key for table in named for key in table):
+  for name in (*encoder_json._HARMLESS, *encoder_json._ALBERT_KEYS):
     assert f'`{name}`' in text, name

@@ -16,6 +16,7 @@ RUNS = [name for name in FILES if name.startswith('gin/runs/')]
 
 # What each run file needs: macro -> fixture key. A run file that is not here needs nothing.
 NEEDS = {
+    'gin/runs/convert_checkpoint.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'TO'),
     'gin/runs/export.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'),
     'gin/runs/glue_check.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/glue_submission.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),

@@ -54,7 +54,8 @@ def lone_settings(text: str) -> list[tuple[str, ...]]:
 TEXTS = [page.read_text() for page in PAGES]
 COMMANDS = sorted({command for text in TEXTS for command in commands(text)})
 # A page's settings are those of an export, unless it is about something else.
-ABOUT = {'glue.md': 'gin/runs/pooler_ablation.gin',
+ABOUT = {'converting.md': 'gin/runs/convert_checkpoint.gin',
+         'glue.md': 'gin/runs/pooler_ablation.gin',
          'glue_submission.md': 'gin/runs/glue_submission.gin'}
 SETTINGS = sorted({
     (ABOUT.get(page.name, 'gin/runs/export.gin'), *settings)
@@ -82,7 +83,9 @@ def test_a_command_passes_a_dry_run(command, run_py, stand_in, tmp_path):
 def test_a_setting_passes_a_dry_run(setting, run_py, stand_in, tmp_path):
   run_file, *settings = setting
   macros = {name: stand_in(name) for name in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE')}
-  if run_file != 'gin/runs/export.gin':
+  if run_file == 'gin/runs/convert_checkpoint.gin':
+    macros['TO'] = stand_in('TO')
+  elif run_file != 'gin/runs/export.gin':
     macros['GLUE_DIR'] = stand_in('GLUE_DIR')
   for name, _, value in (given.partition('=') for given in settings):
     if name == 'SP_MODEL_FILE':

@@ -44,6 +44,7 @@ def test_a_tokenizer_is_made_anew_with_all_of_its_settings(record, vocab, tmp_pa
   for tokenizer in (
       tokenizers.wordpiece(vocab, True, split_at_unicode_spaces=True),
       tokenizers.wordpiece(vocab, False, mask='[UNK]'),
+      tokenizers.wordpiece(vocab, True, strip_accents=False, preserve_unused_token=True),
       tokenizers.sentencepiece(str(model), False, strip_diacritics=False)):
     assert record(tokenizer).choose(tokenizer.asset_file) == (
         tokenizer, ('tokenizer and vocabulary from step 7',))
@@ -67,7 +68,7 @@ def test_another_one_is_refused_with_the_difference(record, vocab, tmp_path):
   other = tiny.write_vocab(tmp_path / 'other.txt', lower_case=False)
   message = refusal(found, vocab, vocab_file=other)
   assert f'vocab_size: {len(tiny.wordpiece_tokens(False))} in VOCAB_FILE, ' in message
-  assert message.endswith('The encoder was trained with the second. Leave VOCAB_FILE out.')
+  assert message.endswith('takes the first all the same). Leave VOCAB_FILE out.')
   message = refusal(found, vocab, tokenizer=tokenizers.wordpiece(vocab, False))
   assert 'lower_case: False in TOKENIZER, True in step 7' in message
   assert message.endswith('Leave TOKENIZER out.')
@@ -76,7 +77,8 @@ def test_another_one_is_refused_with_the_difference(record, vocab, tmp_path):
   message = refusal(found, vocab, sp_model_file=str(model))
   assert "  kind: 'sentencepiece' in SP_MODEL_FILE, 'wordpiece' in step 7\n" in message
   assert refusal(found, vocab, do_lower_case=False).endswith(
-      'step 7 was trained with lower_case True. Leave DO_LOWER_CASE out.')
+      'lower_case True (--set OTHER_TOKENIZER=True takes the first all the same). '
+      'Leave DO_LOWER_CASE out.')
 
 
 def test_a_vocabulary_that_is_not_the_recorded_one(record, vocab):

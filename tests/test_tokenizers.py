@@ -197,24 +197,6 @@ def test_guess_looks_at_the_file_name_only_and_is_said(vocab, tmp_path):
       tokenizers.wordpiece(vocab(name='uncased_v.txt'), False), ())
 
 
-def test_a_record_beats_the_guess_and_must_agree_with_the_request(vocab):
-  record = {'do_lower_case': True, 'strip_accents': None, 'tokenize_chinese_chars': True}
-  tokenizer, notes = tokenizers.from_macros(vocab(), recorded=record)
-  assert tokenizer.lower_case is True
-  assert notes == ('do_lower_case = True (from tokenizer_config.json)',)
-  assert tokenizers.from_macros(vocab(), do_lower_case=True, recorded=record)[0] == tokenizer
-  assert refused(tokenizers.from_macros, vocab(), do_lower_case=False, recorded=record).endswith(
-      'Leave DO_LOWER_CASE out, or write --set DO_LOWER_CASE=True.')
-  assert tokenizers.from_macros(vocab(), recorded={})[0].lower_case is False  # no record: the guess
-
-
-@pytest.mark.parametrize('record', [
-    {'do_lower_case': True, 'strip_accents': False}, {'tokenize_chinese_chars': False}])
-def test_a_record_of_another_tokenizer_is_refused(vocab, record):
-  assert refused(tokenizers.from_macros, vocab(), recorded=record).endswith(
-      'Write an own tokenizer and give it as TOKENIZER.')
-
-
 def test_sentencepiece_macro(sp_model):
   tokenizer, notes = tokenizers.from_macros(sp_model_file=sp_model)
   assert tokenizer == tokenizers.sentencepiece(sp_model, True) and 'default' in notes[0]
@@ -262,6 +244,8 @@ FRAGMENTS = {
     'wordpiece_cased_unicode_spaces': {'lower_case': False, 'split_at_unicode_spaces': True},
     'sentencepiece': {'lower_case': True, 'strip_diacritics': True},
     'sentencepiece_cased': {'lower_case': False, 'strip_diacritics': False},
+    'wordpiece_uncased_accents': {'lower_case': True, 'strip_accents': False},
+    'sentencepiece_uncased_accents': {'lower_case': True, 'strip_diacritics': False},
 }
 
 

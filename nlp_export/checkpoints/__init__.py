@@ -10,6 +10,7 @@ from nlp_export.checkpoints.checkpoint import Checkpoint
 from nlp_export.checkpoints.formats import (
     HUGGING_FACE,
     ORBAX,
+    TF1,
     TF2,
     FoundCheckpoint,
     find_checkpoint,
@@ -23,6 +24,7 @@ __all__ = [
     'ENCODER_POOLER',
     'HUGGING_FACE',
     'ORBAX',
+    'TF1',
     'TF2',
     'Checkpoint',
     'FoundCheckpoint',

@@ -39,6 +39,9 @@ class StoredTensor:
     path: its path through the objects, from the item's name on.
     name: the variable's own name, '' if the file does not tell.
     read: returns the value, an array of `shape` and `dtype`.
+    heads_axis: the axis of `shape` on which all attention heads lie side by side, where the file
+      does not say how many there are; None where nothing is left open. Two axes of the variable,
+      heads and their width, are one here.
   """
 
   key: str
@@ -49,6 +52,18 @@ class StoredTensor:
   path: str
   name: str
   read: Callable[[], np.ndarray]
+  heads_axis: int | None = None
+
+  def fits(self, shape: tuple[int, ...]) -> bool:
+    """Whether a variable of this shape takes the tensor: its heads, where the file tells none."""
+    return self.shape == self.with_heads_merged(shape)
+
+  def with_heads_merged(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A variable's shape, its heads side by side if they lie so here."""
+    axis = self.heads_axis
+    if axis is None or len(shape) != len(self.shape) + 1:
+      return shape
+    return (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2:])
 
   @property
   def role(self) -> readable.Role | None:
@@ -72,13 +87,27 @@ class Node:
       node = node.children.get(edge) if node else None
     return node
 
+  def made_at(self, path: str) -> Node:
+    """The same, made with all above it if there is none."""
+    node = self
+    for edge in path.split('/'):
+      node = node.children.setdefault(edge, Node())
+    return node
+
+
+def other_masked_lm(path: str, why: str) -> RequestError:
+  """The refusal of a masked LM head that is another function than TF-NLP's."""
+  return RequestError(
+      f'Cannot use {path} with its masked LM head: {why}. '
+      "Take EXPORT_TYPES = ('model', 'preprocessing').")
+
 
 @dataclass(eq=False)
 class Checkpoint:
   """An open checkpoint. Made by `open_checkpoint`.
 
   Attributes:
-    format: 'TF2 object graph', 'Hugging Face BERT' or 'Orbax'.
+    format: 'TF2 object graph', 'TF1 variables', 'Hugging Face BERT' or 'Orbax'.
     path: what was opened: a prefix or a directory.
     files: every file that is read, for hashing.
     notes: what was decided on the way, to be said to the user ('ckpt-7 was taken for ckpt').
@@ -91,6 +120,9 @@ class Checkpoint:
     encoder_config, vocab_file, tokenizer_config: paths of files that the format brings along, or
       None.
     label: what to call it where the base name says too little ('1000').
+    no_masked_lm: why the stored masked LM head is another function than TF-NLP's; '' if it is not.
+    pooler_is_the_heads: whether the dense layer under the next-sentence head is the encoder's own
+      pooler, as in the original BERT, so that `dense` has no other to give.
   """
 
   format: str
@@ -106,6 +138,8 @@ class Checkpoint:
   vocab_file: str | None = None
   tokenizer_config: str | None = None
   label: str = ''
+  no_masked_lm: str = ''
+  pooler_is_the_heads: bool = False
 
   @property
   def name(self) -> str:
@@ -147,6 +181,12 @@ class Checkpoint:
     from nlp_export.checkpoints.values import read_finite
 
     node = self.nodes.get(item) or self.nodes.get(self.aliases.get(item, ''))
+    if self.pooler_is_the_heads and item.endswith('.pooler_dense') and self.has_pooler():
+      raise RequestError(
+          f"'{item}' was asked of {self.name}. There the dense layer under the next-sentence head "
+          "is the encoder's own pooler, which was trained with it: nothing is to be copied. Use "
+          '@poolers.keep.'
+      )
     if node is None:
       raise RequestError(self._no_such_dense(item))
     kernel, bias = (node.children.get(leaf, Node()).tensor for leaf in ('kernel', 'bias'))

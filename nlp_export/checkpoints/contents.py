@@ -13,7 +13,7 @@ from typing import Any
 
 from nlp_export import encoders, names
 from nlp_export.checkpoints import checkpoint as stored_as
-from nlp_export.checkpoints import orbax, readable
+from nlp_export.checkpoints import orbax, readable, tf1
 from nlp_export.checkpoints.checkpoint import Checkpoint, StoredTensor
 from nlp_export.checkpoints.tf2_items import POSITIONAL_EDGE
 
@@ -73,7 +73,7 @@ class Contents:
     if self.encoder_type:
       sizes = ', '.join(f'{name} {size}' for name, size in self.sizes.items())
       lines.append(f'  encoder type {self.encoder_type}: {sizes}')
-      lines.append('  not told by weights: ' + ', '.join(_not_told(self.encoder_type)))
+      lines.append('  not told by weights: ' + ', '.join(_not_told(self.encoder_type, self.sizes)))
     lines.append('  parameters: ' + ', '.join(f'{k} {n:,}' for k, n in self.parameters.items()))
     lines.append('  dtypes: ' + ', '.join(f'{k} {n} tensors' for k, n in self.dtypes.items()))
     lines += [f'  counter {name} = {value}' for name, value in self.counters.items()]
@@ -159,11 +159,15 @@ def _encoder_type(checkpoint: Checkpoint, encoder: Iterable[StoredTensor]) -> st
     return encoders.from_file(checkpoint.encoder_config).type
   edges = checkpoint.nodes[names.ENCODER].children
   by_position = any(POSITIONAL_EDGE.match(edge) for edge in edges)
-  return 'bert' if by_position or checkpoint.encoder_config else 'bert_v2'
+  by_name = checkpoint.encoder_config or checkpoint.format == tf1.FORMAT
+  return 'bert' if by_position or by_name else 'bert_v2'
 
 
-def _not_told(encoder_type: str) -> tuple[str, ...]:
-  told = ('hidden_activation', 'dropout rates', 'the activation of the masked LM head')
+def _not_told(encoder_type: str, sizes: dict[str, int]) -> tuple[str, ...]:
+  told: tuple[str, ...] = (
+      'hidden_activation', 'dropout rates', 'the activation of the masked LM head')
+  if 'num_attention_heads' not in sizes:
+    told = ('num_attention_heads', *told)
   return (('num_layers (one block is shared by all)', *told) if encoder_type == 'albert'
           else (*told, 'norm_first'))
 
@@ -187,7 +191,10 @@ def _export_types(checkpoint: Checkpoint) -> dict[str, Possible]:
       names.MODEL_WITH_MLM: no_encoder,
       names.PREPROCESSING: Possible(True, 'needs no checkpoint, only the vocabulary'),
   }
-  if names.ENCODER in items:
+  if names.ENCODER in items and checkpoint.no_masked_lm:
+    types[names.MODEL_WITH_MLM] = Possible(
+        False, f'of its masked LM head: {checkpoint.no_masked_lm}')
+  elif names.ENCODER in items:
     types[names.MODEL_WITH_MLM] = (
         Possible(True, 'it holds the encoder and the masked LM head')
         if names.MASKED_LM in items
@@ -201,7 +208,12 @@ def _poolers(checkpoint: Checkpoint, sizes: dict[str, int], heads: set[str]) -> 
   usual = names.NEXT_SENTENCE_POOLER
   width = sizes.get('hidden_size')
   dense = {item for item in heads & set(checkpoint.nodes) if _is_square(checkpoint, item, width)}
-  if usual in dense:
+  if checkpoint.pooler_is_the_heads and checkpoint.has_pooler():
+    copy = Possible(False, "the encoder's own pooler is the dense layer under the next-sentence "
+                           'head: take keep')
+  elif usual in checkpoint.nodes and usual not in heads:  # Its tensors are the encoder's.
+    copy = Possible(True, "the encoder's own pooler is that of the next-sentence head: as keep")
+  elif usual in dense:
     copy = Possible(True, f"from '{usual}'")
   elif dense:
     head = sorted(dense)[0].partition('.')[0]

@@ -1,8 +1,8 @@
 """Which checkpoint does a path mean, and which format has it? Told by content, never by name.
 
-A path is a TF2 prefix or directory, a directory that Orbax wrote, or a Hugging Face directory; what
-cannot be read is refused with the reason and the way on. Looking needs no TensorFlow, so a dry run
-says the same as a run.
+A path is a TensorFlow prefix or directory (TF2's or TF1's), a directory that Orbax wrote, or a
+Hugging Face directory; what cannot be read is refused with the reason and the way on. Looking needs
+no TensorFlow, so a dry run says the same as a run.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nlp_export import files
-from nlp_export.checkpoints import locate, orbax, orbax_steps, safetensors_files
-from nlp_export.checkpoints.checkpoint import Checkpoint
+from nlp_export.checkpoints import conversion_record, locate, orbax, orbax_steps, safetensors_files
+from nlp_export.checkpoints.checkpoint import Checkpoint, other_masked_lm
+from nlp_export.encoder_config import hf_config
 from nlp_export.errors import RequestError
 
 _PICKLE, _TORCH_ZIP, _HDF5, _SAFETENSORS, _OTHER = 'pickle', 'zip', 'HDF5', 'safetensors', 'other'
@@ -23,7 +24,7 @@ _CONVERT = (
 )
 
 
-TF2, HUGGING_FACE, ORBAX = 'TF2', 'Hugging Face', orbax.FORMAT
+TF1, TF2, HUGGING_FACE, ORBAX = 'TF1', 'TF2', 'Hugging Face', orbax.FORMAT
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class FoundCheckpoint:
   """A checkpoint that was found and not opened yet.
 
   Attributes:
-    kind: TF2, HUGGING_FACE or ORBAX.
+    kind: TF1, TF2, HUGGING_FACE or ORBAX.
     path: prefix or directory; of an Orbax checkpoint that of the step.
     files: what will be read, for hashing; directories stand for all that is in them.
     notes: how the path was understood, to be said to the user.
@@ -40,6 +41,7 @@ class FoundCheckpoint:
     tokenizer_config: path of a Hugging Face directory's tokenizer_config.json, or None.
     tokenizer_settings: path of an Orbax step's own record of its tokenizer, or None.
     mlm_activation: of the masked LM head, where the checkpoint says; else None.
+    no_masked_lm: why its masked LM head is another function than TF-NLP's; None if it is not.
     weights_file: base name of the weights in a directory if one was asked for.
   """
 
@@ -53,6 +55,7 @@ class FoundCheckpoint:
   tokenizer_config: str | None = None
   tokenizer_settings: str | None = None
   mlm_activation: str | None = None
+  no_masked_lm: str | None = None
   weights_file: str | None = None
 
   @property
@@ -60,15 +63,20 @@ class FoundCheckpoint:
     """The base name; 'step 1000' for a step."""
     return orbax.step_name(self.path) if self.kind == ORBAX else files.basename(self.path)
 
+  def check_masked_lm(self) -> None:
+    """Raises RequestError if its masked LM head is known to be another function than TF-NLP's."""
+    if self.no_masked_lm:
+      raise other_masked_lm(self.path, self.no_masked_lm)
+
 
 def find_checkpoint(path: str) -> FoundCheckpoint:
   """Finds the checkpoint that a path means, and that its files are there. No TensorFlow.
 
   Args:
-    path: a TF2 prefix ('ckpt-7'), a directory of such (its latest is taken), a file of one
-      ('ckpt-7.index'), a prefix without its '-7' if only one such exists; the root of a
-      CheckpointManager of Orbax (its newest whole step is taken), a step of it, or something in
-      one; or a Hugging Face directory (config.json and safetensors).
+    path: a TensorFlow prefix ('ckpt-7', 'bert_model.ckpt'), a directory of such (its latest is
+      taken), a file of one ('ckpt-7.index'), a prefix without its '-7' if only one such exists; the
+      root of a CheckpointManager of Orbax (its newest whole step is taken), a step of it, or
+      something in one; or a Hugging Face directory (config.json and safetensors).
 
   Raises:
     RequestError: there is none, it is incomplete, or it is of a format that is not read.
@@ -76,13 +84,13 @@ def find_checkpoint(path: str) -> FoundCheckpoint:
   if not path:
     raise RequestError('No checkpoint was named. Set CHECKPOINT to a prefix or a directory.')
   if files.exists(path + '.index'):  # Before is_dir: ram:// takes a prefix of a name for one.
-    return _tf2(path, ())
+    return _tensorflow(path, ())
   if files.is_dir(path):
     return _find_in_dir(path)
   if files.exists(path):
     return _find_by_file(path)
   step = orbax_steps.find_step(path)  # Refuses a step that is not there, with those that are.
-  return _orbax(step) if step else _tf2(*locate.prefix(path))
+  return _orbax(step) if step else _tensorflow(*locate.prefix(path))
 
 
 def open_checkpoint(
@@ -94,7 +102,8 @@ def open_checkpoint(
     path: as for `find_checkpoint`, or what that returned.
     item_names: what the file calls an item or a head, where that is not the usual name:
       {'encoder': 'student', 'next_sentence': 'sop'}. A path through the objects will do as well:
-      {'encoder': 'model/backbone'}. See `pretrainer.checkpoint_items`.
+      {'encoder': 'model/backbone'}, and in a TF1 checkpoint the scope of its variables:
+      {'encoder': 'student/bert'}. See `pretrainer.checkpoint_items`.
     whole: whether to list also what no export reads, where that lies in files of its own (the
       optimizer of an Orbax checkpoint). Other formats are always listed whole.
 
@@ -107,10 +116,13 @@ def open_checkpoint(
   """
   found = find_checkpoint(path) if isinstance(path, str) else path
   other_names = {item: name for item, name in (item_names or {}).items() if item != name}
-  if found.kind == TF2:
-    from nlp_export.checkpoints.tf2 import open_tf2  # Needs TensorFlow.
+  if found.kind in (TF1, TF2):
+    from nlp_export.checkpoints import tf1, tf2
+    from nlp_export.checkpoints.tensor_bundle import TensorBundle
 
-    return open_tf2(found.path, other_names, found.notes)
+    bundle = TensorBundle(found.path)
+    opened = tf2.open_tf2 if bundle.has_object_graph else tf1.open_tf1
+    return opened(bundle, other_names, found.notes)
   if found.kind == ORBAX:
     return orbax.open_orbax(found.path, other_names, found.notes, whole)
   from nlp_export.checkpoints.hugging_face import open_hugging_face
@@ -118,8 +130,11 @@ def open_checkpoint(
   return open_hugging_face(found.path, other_names, found.weights_file)
 
 
-def _tf2(prefix: str, notes: tuple[str, ...]) -> FoundCheckpoint:
-  return FoundCheckpoint(TF2, prefix, locate.prefix_files(prefix), notes)
+def _tensorflow(prefix: str, notes: tuple[str, ...]) -> FoundCheckpoint:
+  found = locate.prefix_files(prefix)
+  kind = TF2 if locate.has_object_graph(prefix) else TF1
+  brings = conversion_record.brought_along(prefix)
+  return FoundCheckpoint(kind, prefix, (*found, *brings.files), notes, **brings.fields())
 
 
 def _orbax(step: orbax_steps.FoundStep) -> FoundCheckpoint:
@@ -134,11 +149,17 @@ def _orbax(step: orbax_steps.FoundStep) -> FoundCheckpoint:
 def _hugging_face(directory: str, weights_file: str | None = None) -> FoundCheckpoint:
   brings = safetensors_files.brought_along(directory)
   weights = safetensors_files.weight_files(directory, weights_file)
-  config = (brings.encoder_config,) if brings.encoder_config else ()
+  config: tuple[str, ...] = ()
+  mlm_activation = no_masked_lm = None
+  if brings.encoder_config:  # A family that is not read is refused here, by name.
+    config = (brings.encoder_config,)
+    family, values = hf_config.read_family(brings.encoder_config)
+    mlm_activation, no_masked_lm = hf_config.mlm_activation(values), family.no_masked_lm or None
   return FoundCheckpoint(
       HUGGING_FACE, directory, (*config, *weights.paths), weights_file=weights_file,
       encoder_config=brings.encoder_config, vocab_file=brings.vocab_file,
-      tokenizer_config=brings.tokenizer_config)
+      sp_model_file=brings.sp_model_file, tokenizer_config=brings.tokenizer_config,
+      mlm_activation=mlm_activation, no_masked_lm=no_masked_lm)
 
 
 def _find_in_dir(path: str) -> FoundCheckpoint:
@@ -149,7 +170,7 @@ def _find_in_dir(path: str) -> FoundCheckpoint:
   weights = [n for n in present if n.endswith(('.safetensors', '.safetensors.index.json'))]
   if tf2 and weights:
     raise RequestError(
-        f'Cannot tell which checkpoint of {path} is meant: it holds TF2 checkpoints and '
+        f'Cannot tell which checkpoint of {path} is meant: it holds TensorFlow checkpoints and '
         f'{weights[0]}. Give the prefix of one or the path of that file.'
     )
   if tf2 or weights:
@@ -157,9 +178,9 @@ def _find_in_dir(path: str) -> FoundCheckpoint:
     if steps:
       raise RequestError(
           f'Cannot tell which checkpoint of {path} is meant: it holds {steps} that Orbax wrote and '
-          f'{"TF2 checkpoints" if tf2 else weights[0]}. Give the path of one of them.')
+          f'{"TensorFlow checkpoints" if tf2 else weights[0]}. Give the path of one of them.')
   if tf2:
-    return _tf2(*locate.latest(path))
+    return _tensorflow(*locate.latest(path))
   if weights:
     return _hugging_face(path)
   step = orbax_steps.find_step(path)
@@ -188,11 +209,11 @@ def _find_by_file(path: str) -> FoundCheckpoint:
     return _find_in_dir(files.dirname(path))
   if name == 'saved_model.pb':
     _refuse_saved_model(files.dirname(path))
-  if dot and (ending == 'index' or ending.startswith('data-')):
+  if dot and (ending in ('index', 'meta') or ending.startswith('data-')):
     prefix = files.join(files.dirname(path), stem)
     if not files.exists(prefix + '.index'):
       _refuse_data_alone(files.dirname(path), name)
-    return _tf2(prefix, (f'{stem} was taken for its file {name}.',))
+    return _tensorflow(prefix, (f'{stem} was taken for its file {name}.',))
   step = orbax_steps.find_step(path)
   if step:
     return _orbax(step)
@@ -202,7 +223,7 @@ def _find_by_file(path: str) -> FoundCheckpoint:
   if kind in (_PICKLE, _TORCH_ZIP, _HDF5):
     _refuse_pickle(path, kind)
   raise RequestError(
-      f'Cannot read {path} as a checkpoint: it is neither a file of a TF2 checkpoint nor '
+      f'Cannot read {path} as a checkpoint: it is neither a file of a TensorFlow checkpoint nor '
       'safetensors, and lies in no step that Orbax wrote. Name a prefix that tf.train.Checkpoint '
       'wrote, or a Hugging Face directory.'
   )

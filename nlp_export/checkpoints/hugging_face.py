@@ -1,12 +1,10 @@
-"""How is a Hugging Face BERT directory opened: config.json and weights as safetensors?
+"""How is a Hugging Face directory opened: config.json and weights as safetensors?
 
-Each stored tensor gets the object path of TF-NLP's variable it belongs to. PyTorch's Linear keeps
-[out, in], TF-NLP [in, out], and attention kernels are split by head: [in, heads, width of a head].
-The number of heads comes from the directory's config.json, so an encoder with another one is
-noticed. Tensors are read one at a time, each from a fresh mapping of the file: pages that were
-read do not stay in memory.
-
-Names: transformers, models/bert/modeling_bert.py (BertModel, BertForMaskedLM, BertForPreTraining).
+Each stored tensor gets the object path of TF-NLP's variable it belongs to; the tables are in
+hugging_face_names.py, one for each family of encoder_config/hf_families.py. The number of attention
+heads comes from the directory's config.json, so an encoder with another one is noticed. Tensors are
+read one at a time, each from a fresh mapping of the file: pages that were read do not stay in
+memory.
 """
 
 from __future__ import annotations
@@ -14,9 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nlp_export import files, names
+from nlp_export.checkpoints import hugging_face_mobilebert
 from nlp_export.checkpoints.checkpoint import (
     COUNTER,
     HEAD,
@@ -25,90 +24,35 @@ from nlp_export.checkpoints.checkpoint import (
     Checkpoint,
     Node,
     StoredTensor,
+    other_masked_lm,
 )
+from nlp_export.checkpoints.hugging_face_names import (
+    AS_IS,
+    BUFFERS,
+    NAMES,
+    OUT_PROJ,
+    SPLIT_BIAS,
+    SPLIT_IN,
+    SPLIT_OUT,
+    TRANSPOSE,
+    Names,
+)
+from nlp_export.checkpoints.readable import POOLER
 from nlp_export.checkpoints.safetensors_files import (
     CONFIG_FILE,
     Entry,
     SafetensorsFiles,
     brought_along,
 )
+from nlp_export.checkpoints.values import transposed
+from nlp_export.encoder_config import hf_config
+from nlp_export.encoder_config.hf_families import Family
 from nlp_export.errors import RequestError
 
 if TYPE_CHECKING:
   import numpy as np
 
-FORMAT = 'Hugging Face BERT'
-
-
-class Target(NamedTuple):
-  """Where a tensor belongs: item, edges within it, and how its value is turned."""
-
-  item: str
-  paths: tuple[str, ...]
-  turn: str  # 'as is', 'transpose', 'split in', 'split bias', 'split out'
-
-
-_LEAVES = {'weight': 'gamma', 'gamma': 'gamma', 'bias': 'beta', 'beta': 'beta'}
-_LAYER = r'encoder\.layer\.(\d+)\.'
-_NORMS = (
-    (r'embeddings\.LayerNorm', names.ENCODER, '_embedding_norm_layer'),
-    (_LAYER + r'attention\.output\.LayerNorm', names.ENCODER,
-     '_transformer_layers/{}/_attention_layer_norm'),
-    (_LAYER + r'output\.LayerNorm', names.ENCODER, '_transformer_layers/{}/_output_layer_norm'),
-    (r'cls\.predictions\.transform\.LayerNorm', names.MASKED_LM, 'layer_norm'),
-)
-_EMBEDDINGS = {
-    'embeddings.word_embeddings.weight': '_embedding_layer/embeddings',
-    'embeddings.position_embeddings.weight': '_position_embedding_layer/embeddings',
-    'embeddings.token_type_embeddings.weight': '_type_embedding_layer/embeddings',
-}
-_DENSES = (
-    (_LAYER + r'intermediate\.dense', names.ENCODER, '_transformer_layers/{}/_intermediate_dense'),
-    (_LAYER + r'output\.dense', names.ENCODER, '_transformer_layers/{}/_output_dense'),
-    (r'pooler\.dense', names.ENCODER, '_pooler_layer'),
-    (r'cls\.predictions\.transform\.dense', names.MASKED_LM, 'dense'),
-)
-_ATTENTION = _LAYER + r'attention\.(self\.(query|key|value)|output\.dense)\.(weight|bias)'
-
-# The decoder's weights are other tensors under a second name: some files hold both, some one of the
-# two. And tables that are not weights.
-_TIED = {
-    'cls.predictions.decoder.weight': 'embeddings.word_embeddings.weight',
-    'cls.predictions.decoder.bias': 'cls.predictions.bias',
-}
-_BUFFERS = ('embeddings.position_ids', 'embeddings.token_type_ids')
-
-
-def bert_target(name: str) -> Target | None:
-  """Where a tensor of BertModel or its pre-training heads belongs; None for a name not known.
-
-  Args:
-    name: as stored, without the prefix 'bert.'.
-  """
-  if name in _EMBEDDINGS:
-    return Target(names.ENCODER, (_EMBEDDINGS[name],), 'as is')
-  if name == 'cls.predictions.bias':
-    return Target(names.MASKED_LM, ('output_bias/bias', 'bias'), 'as is')
-  for pattern, item, path in _NORMS:
-    if found := re.fullmatch(pattern + r'\.(weight|bias|gamma|beta)', name):
-      *index, leaf = found.groups()
-      return Target(item, (f'{path.format(*index)}/{_LEAVES[leaf]}',), 'as is')
-  for pattern, item, path in _DENSES:
-    if found := re.fullmatch(pattern + r'\.(weight|bias)', name):
-      *index, leaf = found.groups()
-      edge, turn = ('kernel', 'transpose') if leaf == 'weight' else ('bias', 'as is')
-      return Target(item, (f'{path.format(*index)}/{edge}',), turn)
-  if found := re.fullmatch(_ATTENTION, name):
-    layer, _, projection, leaf = found.groups()
-    path = f'_transformer_layers/{layer}/_attention_layer/_{projection or "output"}_dense'
-    if leaf == 'weight':
-      return Target(names.ENCODER, (f'{path}/kernel',), 'split in' if projection else 'split out')
-    return Target(names.ENCODER, (f'{path}/bias',), 'split bias' if projection else 'as is')
-  return None
-
-
-# model_type of config.json -> the table of its names. ALBERT and others join here.
-FAMILIES: dict[str, Callable[[str], Target | None]] = {'bert': bert_target}
+_WORD_TABLE, _TYPE_TABLE = '_embedding_layer/embeddings', '_type_embedding_layer/embeddings'
 
 
 def open_hugging_face(
@@ -121,129 +65,163 @@ def open_hugging_face(
     item_names: refused; these files name their parts themselves.
     weights_file: base name of the weights if another than the usual ones was asked for.
 
+  Returns:
+    The open checkpoint. Of a model with a next-sentence head (ALBERT: sentence order) its items
+    are also `next_sentence.out_proj` (kernel [h, 2]) and `next_sentence.pooler_dense`, which is
+    the encoder's own pooler: these models have one for both.
+
   Raises:
-    RequestError: no or another configuration, no safetensors, a damaged or incomplete file.
+    RequestError: no configuration or that of a model that cannot be read, no safetensors, a
+      damaged or incomplete file.
   """
   if item_names:
     raise RequestError(
         f'Other names of items ({dict(item_names)}) were given with {directory}, a Hugging Face '
         'directory, whose files name their parts themselves. Leave checkpoint_items as it is.'
     )
-  config = _read_config(directory)
-  target_of = FAMILIES[config['model_type']]
+  family, config = _read_config(directory)
   stored = SafetensorsFiles(directory, weights_file)
-  heads = config['num_attention_heads']
+  known = _names(family, config)
+  heads = config[family.heads_key]
+  plain = _plain_names(stored, known, directory)
   nodes: dict[str, Node] = {}
   tensors: list[StoredTensor] = []
-  plain = _plain_names(stored, directory)
   for name, key in plain.items():
     entry = stored.entries[key]
-    target = target_of(name)
+    target = known.target(name)
     if target is None:
-      tensors.append(_unmapped(stored, name, entry))
+      tensors.append(_unmapped(stored, known, name, entry))
       continue
     tensor = StoredTensor(
         key=key,
         shape=_turned_shape(entry, target.turn, heads, directory),
         dtype=entry.dtype,
-        group=ITEM,
+        group=HEAD if target.item == OUT_PROJ else ITEM,
         item=target.item,
-        path=f'{target.item}/{target.paths[0]}',
-        name=name,
+        path=f'{target.item}/{target.path}',
+        name=target.known_as or name,
         read=partial(_read_turned, stored, key, target.turn, heads),
     )
     tensors.append(tensor)
-    for path in target.paths:
-      _node_at(nodes.setdefault(target.item, Node()), path).tensor = tensor
-  if names.MASKED_LM in nodes and names.ENCODER in nodes:
-    table = nodes[names.ENCODER].at('_embedding_layer/embeddings')
-    if table:
-      nodes[names.MASKED_LM].children['embedding_table'] = table
+    nodes.setdefault(target.item, Node()).made_at(target.path).tensor = tensor
+  notes = _add_what_is_meant(nodes, tensors, family)
   brings = brought_along(directory)
   return Checkpoint(
-      format=FORMAT,
+      format=f'Hugging Face {family.title}',
       path=directory,
       files=(files.join(directory, CONFIG_FILE), *stored.paths),
       nodes=nodes,
       tensors=tuple(tensors),
-      check_item=partial(_check_tied, stored, plain, directory),
+      notes=notes,
+      check_item=_masked_lm_check(stored, known, family, plain, directory),
+      no_masked_lm=family.no_masked_lm,
       encoder_config=brings.encoder_config,
       vocab_file=brings.vocab_file,
       tokenizer_config=brings.tokenizer_config,
   )
 
 
-def _read_config(directory: str) -> dict[str, Any]:
+def _read_config(directory: str) -> tuple[Family, Mapping[str, Any]]:
   path = files.join(directory, CONFIG_FILE)
   if not files.exists(path):
     raise RequestError(
         f'Cannot open {directory}: there are safetensors weights, but no config.json, which says '
         'how many attention heads they have. Put the config.json of the model beside them.'
     )
-  config = files.read_json(path)
-  kind = config.get('model_type') if isinstance(config, dict) else None
-  if kind not in FAMILIES:
+  family, config = hf_config.read_family(path)
+  heads = config.get(family.heads_key)
+  if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
     raise RequestError(
-        f"Cannot read {directory}: its config.json says model_type {kind!r}, and the names of such "
-        f'a model are not known here. Give a directory of model_type {" or ".join(FAMILIES)}.'
-    )
-  heads = config.get('num_attention_heads')
-  if not isinstance(heads, int) or heads < 1:
-    raise RequestError(
-        f'Cannot read {directory}: its config.json says num_attention_heads {heads!r}. Correct it '
+        f'Cannot read {directory}: its config.json says {family.heads_key} {heads!r}. Correct it '
         'to the number that the model was trained with.'
     )
-  return config
+  return family, config
 
 
-def _plain_names(stored: SafetensorsFiles, directory: str) -> dict[str, str]:
-  """Name without 'bert.' -> key; a tied tensor stored under its second name only gets the first."""
+def _names(family: Family, config: Mapping[str, Any]) -> Names:
+  if family.model_type == 'mobilebert':
+    return hugging_face_mobilebert.names_of(config)
+  return NAMES[family.model_type]
+
+
+def _add_what_is_meant(
+    nodes: dict[str, Node], tensors: list[StoredTensor], family: Family
+) -> tuple[str, ...]:
+  """Adds to the trees what the file does not spell out; returns what is to be said of it."""
+  encoder = nodes.get(names.ENCODER)
+  table = encoder.at(_WORD_TABLE) if encoder else None
+  if table and names.MASKED_LM in nodes:
+    nodes[names.MASKED_LM].children['embedding_table'] = table
+  pooler = [t for t in tensors if t.item == names.ENCODER and _is_pooler(t)]
+  if pooler and OUT_PROJ in nodes:
+    dense = nodes[names.NEXT_SENTENCE_POOLER] = Node()
+    for tensor in pooler:
+      dense.made_at(tensor.path.rpartition('/')[2]).tensor = tensor
+  if encoder and table and table.tensor and 'type_vocab_size' in family.constants:
+    shape = (family.constants['type_vocab_size'], table.tensor.shape[1])
+    encoder.made_at(_TYPE_TABLE).tensor = StoredTensor(
+        '(zeros)', shape, 'float32', ITEM, names.ENCODER, f'{names.ENCODER}/{_TYPE_TABLE}', '',
+        partial(_zeros, shape))
+    return (f'{family.title} has no segments: the type embeddings are zeros.',)
+  return ()
+
+
+def _is_pooler(tensor: StoredTensor) -> bool:
+  return tensor.role is not None and tensor.role.part == POOLER
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+  import numpy as np
+
+  return np.zeros(shape, np.float32)
+
+
+def _plain_names(stored: SafetensorsFiles, known: Names, directory: str) -> dict[str, str]:
+  """Name without prefix -> key; a tied tensor stored under its second name only gets the first."""
   plain: dict[str, str] = {}
   for key in stored.entries:
-    name = key.removeprefix('bert.')
+    name = key.removeprefix(known.prefix)
     if name in plain:
       raise RequestError(
-          f"Cannot read {directory}: it holds {name} twice, with and without 'bert.' before it. "
-          'Give the directory of one model.'
+          f'Cannot read {directory}: it holds {name} twice, with and without {known.prefix!r} '
+          'before it. Give the directory of one model.'
       )
     plain[name] = key
-  for second, first in _TIED.items():
+  for second, first in known.tied.items():
     if second in plain and first not in plain:
       plain[first] = plain.pop(second)
   return plain
 
 
-def _check_tied(
-    stored: SafetensorsFiles, plain: Mapping[str, str], directory: str, item: str
-) -> None:
-  """The masked LM head's decoder, if stored too, equals what TF-NLP's head uses in its place."""
-  import numpy as np
+def _masked_lm_check(
+    stored: SafetensorsFiles, known: Names, family: Family, plain: Mapping[str, str], directory: str
+) -> Callable[[str], None]:
+  """Refuses a masked LM head that is another function than TF-NLP's; compares once."""
+  pairs = [(plain[second], plain[first]) for second, first in known.tied.items()
+           if second in plain and first in plain]
 
-  if item != names.MASKED_LM:
-    return
-  for second, first in _TIED.items():
-    if second in plain:
-      one, other = stored.read(plain[second]), stored.read(plain[first])
-      if not np.array_equal(one, other):
-        raise RequestError(
-            f"Cannot use {directory} with its masked LM head: {plain[second]} differs from "
-            f"{plain[first]}, and TF-NLP's head has one table for both. Take "
-            "EXPORT_TYPES = ('model', 'preprocessing')."
-        )
+  def check(item: str) -> None:
+    if item != names.MASKED_LM:
+      return
+    if family.no_masked_lm:
+      raise other_masked_lm(directory, family.no_masked_lm)
+    while pairs:
+      second, first = pairs[-1]
+      if not stored.equal(second, first):
+        raise other_masked_lm(
+            directory, f"{second} differs from {first}, and TF-NLP's head has one table for both")
+      pairs.pop()
 
-
-def _node_at(node: Node, path: str) -> Node:
-  for edge in path.split('/'):
-    node = node.children.setdefault(edge, Node())
-  return node
+  return check
 
 
-def _unmapped(stored: SafetensorsFiles, name: str, entry: Entry) -> StoredTensor:
+def _unmapped(stored: SafetensorsFiles, known: Names, name: str, entry: Entry) -> StoredTensor:
   """A tensor that belongs to no item: a buffer, a copy, a task head, or something not explained."""
   key = entry.key
-  if name in _BUFFERS or name in _TIED:
+  unused = any(re.fullmatch(pattern, name) for pattern in known.unused)
+  if name in BUFFERS or name in known.tied or unused:
     group, item = COUNTER, ''
-  elif key.startswith('bert.') or name.startswith(('embeddings.', 'encoder.', 'pooler.')):
+  elif key.startswith(known.prefix) or name.startswith(known.inside):
     group, item = UNREACHABLE, ''
   else:
     group, item = HEAD, name.rpartition('.')[0] or name
@@ -253,37 +231,35 @@ def _unmapped(stored: SafetensorsFiles, name: str, entry: Entry) -> StoredTensor
 
 def _turned_shape(entry: Entry, turn: str, heads: int, directory: str) -> tuple[int, ...]:
   shape = entry.shape
-  if turn == 'as is':
+  if turn == AS_IS:
     return shape
-  if len(shape) != (1 if turn == 'split bias' else 2):
+  if len(shape) != (1 if turn == SPLIT_BIAS else 2):
     raise RequestError(
         f'Cannot read {directory}: {entry.key} has shape {list(shape)}, and a linear layer has '
-        'two axes in its weight, one in its bias. Give the directory of a BERT model.'
+        'two axes in its weight, one in its bias. Give the directory of a model of that family.'
     )
-  if turn == 'transpose':
+  if turn == TRANSPOSE:
     return shape[::-1]
-  width = shape[1] if turn == 'split out' else shape[0]
+  width = shape[1] if turn == SPLIT_OUT else shape[0]
   if width % heads:
     raise RequestError(
         f'Cannot read {directory}: {entry.key} has shape {list(shape)}, which does not divide into '
         f'the {heads} attention heads of its config.json. Correct num_attention_heads there.'
     )
   split = (heads, width // heads)
-  if turn == 'split bias':
+  if turn == SPLIT_BIAS:
     return split
-  return (shape[1], *split) if turn == 'split in' else (*split, shape[0])
+  return (shape[1], *split) if turn == SPLIT_IN else (*split, shape[0])
 
 
 def _read_turned(stored: SafetensorsFiles, key: str, turn: str, heads: int) -> np.ndarray:
-  import numpy as np
-
   value = stored.read(key)
-  if turn in ('transpose', 'split in', 'split out'):
-    value = np.ascontiguousarray(value.T)
-  if turn == 'split in':
+  if turn in (TRANSPOSE, SPLIT_IN, SPLIT_OUT):
+    value = transposed(value)
+  if turn == SPLIT_IN:
     return value.reshape(value.shape[0], heads, -1)
-  if turn == 'split out':
+  if turn == SPLIT_OUT:
     return value.reshape(heads, -1, value.shape[1])
-  if turn == 'split bias':
+  if turn == SPLIT_BIAS:
     return value.reshape(heads, -1)
   return value

@@ -1,4 +1,4 @@
-"""Which TF2 prefix does a path mean, and are its files there?
+"""Which TensorFlow prefix does a path mean, are its files there, and did TF1 or TF2 write them?
 
 The latest of a directory, or the only `-N` of a name. A checkpoint is an index and data files.
 """
@@ -14,6 +14,8 @@ from nlp_export.errors import RequestError
 STATE_FILE = 'checkpoint'  # A text-format CheckpointState proto that tf.train writes.
 _LATEST = re.compile(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 _SHARD = re.compile(r'\.data-(\d{5})-of-(\d{5})$')
+# Key of the object graph, by which tf.train.Checkpoint (TF2) is told from TF1's Saver.
+GRAPH_KEY = '_CHECKPOINTABLE_OBJECT_GRAPH'
 _TABLE_MAGIC = bytes.fromhex('57fb808b247547db')  # Ends every .index file (an SSTable).
 
 
@@ -81,6 +83,15 @@ def prefix(path: str) -> tuple[str, tuple[str, ...]]:
   near = difflib.get_close_matches(name, choice, n=3, cutoff=0.4) or choice[:3]
   there = f'The nearest in {directory}: {", ".join(near)}.' if near else f'{directory} is empty.'
   raise RequestError(f'There is no checkpoint {path}. {there} Correct CHECKPOINT.')
+
+
+def has_object_graph(prefix: str) -> bool:
+  """Whether tf.train.Checkpoint wrote the files of a prefix, told from the index alone.
+
+  The keys of an index are stored plain, each without what it has in common with the one before
+  it, here an underscore at most. (TensorBundle.has_object_graph is the reader's own answer.)
+  """
+  return GRAPH_KEY[1:].encode() in files.read_bytes(prefix + '.index')
 
 
 def prefix_files(prefix: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ _OUTSIDE = (
     (r'_?type_embedding(s|_layer)/', 'type embeddings'),
     (r'(embeddings/layer_norm|_embedding_norm_layer)/', 'embeddings layer norm'),
     (r'_?embedding_projection/', EMBEDDING_PROJECTION),
-    (r'(pooler_transform|_pooler_layer)/', POOLER),
+    (r'(pooler_transform|cls_transform|pooler|_pooler_layer)/', POOLER),  # Of several types.
     (r'(word_embeddings/|_embedding_layer/|embedding_table$)', WORD_EMBEDDINGS),
 )
 

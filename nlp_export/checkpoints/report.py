@@ -56,7 +56,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class ShapeDifference:
-  """A variable whose stored tensor has another shape."""
+  """A variable whose stored tensor has another shape; both with heads merged on `heads_axis`."""
 
   item: str
   variable: str
@@ -64,10 +64,19 @@ class ShapeDifference:
   key: str
   checkpoint: tuple[int, ...]
   config: tuple[int, ...]
+  heads_axis: int | None = None
 
   @property
   def role(self) -> readable.Role | None:
     return readable.role(self.path, self.variable)
+
+  @property
+  def axes(self) -> tuple[str, ...]:
+    """The label of each axis, () if not known. Heads side by side make up the width."""
+    axes = self.role.axes if self.role else ()
+    if self.heads_axis is None or not axes:
+      return axes
+    return (*axes[:self.heads_axis], readable.WIDTH, *axes[self.heads_axis + 2:])
 
   def __str__(self) -> str:
     return readable.readable(self.path, self.variable)
@@ -201,7 +210,7 @@ def _shape_lines(differences: list[ShapeDifference]) -> list[str]:
   by_axis: dict[tuple[str, int, int], None] = {}
   others = []
   for difference in differences:
-    axes = difference.role.axes if difference.role else ()
+    axes = difference.axes
     if len(difference.checkpoint) != len(axes) or len(difference.config) != len(axes):
       others.append(
           f'{difference} ({difference.key}): checkpoint {list(difference.checkpoint)}, config '

@@ -93,7 +93,8 @@ def restore(
   for found in variables:
     if found.tensor is not None:
       dtype = found.variable.dtype.as_numpy_dtype
-      found.variable.assign(read_finite(checkpoint, found.tensor, _numpy_dtype(dtype)))
+      value = read_finite(checkpoint, found.tensor, _numpy_dtype(dtype))
+      found.variable.assign(value.reshape(found.shape))  # Splits heads; else it is the same.
   return report
 
 
@@ -219,10 +220,10 @@ def _classify(
       if len(report.missing) < NEAREST_FOR:
         near = difflib.get_close_matches(readable.readable(found.path, name), spare, n=2)
       report.missing.append(Missing(found.item, name, found.path, found.shape, tuple(near)))
-  elif tensor.shape != found.shape:
-    report.shape_differences.append(
-        ShapeDifference(found.item, name, found.path, tensor.key, tensor.shape, found.shape)
-    )
+  elif not tensor.fits(found.shape):
+    report.shape_differences.append(ShapeDifference(
+        found.item, name, found.path, tensor.key, tensor.shape,
+        tensor.with_heads_merged(found.shape), tensor.heads_axis))
   else:
     cast = tensor.dtype if tensor.dtype != variable.dtype.name else None
     report.matched.append(Match(found.item, name, tensor.key, found.shape, cast))

@@ -20,6 +20,8 @@ WEIGHTS_FILE = 'model.safetensors'
 VOCAB_FILE = 'vocab.txt'
 TOKENIZER_CONFIG_FILE = 'tokenizer_config.json'
 INDEX_FILE = 'model.safetensors.index.json'
+SP_MODEL_FILE = 'spiece.model'
+_ROWS = 1024  # That are compared at once.
 _DTYPES = {
     'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF16': 'bfloat16',
     'I64': 'int64', 'I32': 'int32', 'I16': 'int16', 'I8': 'int8', 'U8': 'uint8', 'BOOL': 'bool',
@@ -47,12 +49,24 @@ class Brought(NamedTuple):
   encoder_config: str | None = None
   vocab_file: str | None = None
   tokenizer_config: str | None = None
+  sp_model_file: str | None = None
 
 
 def brought_along(directory: str) -> Brought:
-  """The configuration, vocabulary and tokenizer files of a directory."""
-  paths = [files.join(directory, n) for n in (CONFIG_FILE, VOCAB_FILE, TOKENIZER_CONFIG_FILE)]
-  return Brought(*(path if files.exists(path) else None for path in paths))
+  """The configuration, vocabulary and tokenizer files of a directory.
+
+  Raises:
+    RequestError: it holds two vocabularies.
+  """
+  names = (CONFIG_FILE, VOCAB_FILE, TOKENIZER_CONFIG_FILE, SP_MODEL_FILE)
+  paths = [files.join(directory, name) for name in names]
+  brought = Brought(*(path if files.exists(path) else None for path in paths))
+  if brought.vocab_file and brought.sp_model_file:
+    raise RequestError(
+        f'Cannot tell which tokenizer the model in {directory} has: there are {VOCAB_FILE} and '
+        f'{SP_MODEL_FILE}. Move away the one that it was not trained with.'
+    )
+  return brought
 
 
 def weight_files(directory: str, weights_file: str | None = None) -> Weights:
@@ -134,6 +148,20 @@ class SafetensorsFiles:
     """The value of one tensor; the file is mapped for this call only."""
     with self._open(self.entries[key].file) as opened:
       return opened.get_tensor(key)
+
+  def equal(self, one: str, other: str) -> bool:
+    """Whether two tensors have equal values; memory holds a few of their rows at a time."""
+    import numpy as np
+
+    shape, file = self.entries[one].shape, self.entries[one].file
+    if shape != self.entries[other].shape:
+      return False
+    if not shape:
+      return bool(np.array_equal(self.read(one), self.read(other)))
+    with self._open(file) as first, self._open(self.entries[other].file) as second:
+      left, right = first.get_slice(one), second.get_slice(other)
+      parts = (slice(row, min(row + _ROWS, shape[0])) for row in range(0, shape[0], _ROWS))
+      return all(np.array_equal(left[part], right[part]) for part in parts)
 
   def _local_path(self, name: str) -> str:
     path = files.join(self._directory, name)

@@ -9,136 +9,72 @@ Format: tensorflow/core/protobuf/trackable_object_graph.proto.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from nlp_export import files
 from nlp_export.checkpoints import locate, tf2_items
 from nlp_export.checkpoints.checkpoint import UNREACHABLE, Checkpoint, Node, StoredTensor
-from nlp_export.errors import RequestError
+from nlp_export.checkpoints.tensor_bundle import TensorBundle
 
 FORMAT = 'TF2 object graph'
-GRAPH_KEY = '_CHECKPOINTABLE_OBJECT_GRAPH'
 
 
 def open_tf2(
-    prefix: str, item_names: Mapping[str, str] | None = None, notes: tuple[str, ...] = ()
+    bundle: TensorBundle, item_names: Mapping[str, str] | None = None, notes: tuple[str, ...] = ()
 ) -> Checkpoint:
-  """Opens the checkpoint at a prefix (`prefix.index` exists). No values are read.
+  """Opens a checkpoint that tf.train.Checkpoint wrote. No values are read.
 
   Args:
-    prefix: path without '.index'.
+    bundle: its tensors, the object graph among them.
     item_names: canonical item or head name -> its name in the file; see `open_checkpoint`.
     notes: how the prefix was found.
 
   Raises:
-    RequestError: files are missing, cut short or damaged; it is a TF1 checkpoint; an item that
-      `item_names` promises is not there.
+    RequestError: the graph is damaged; an item that `item_names` promises is not there.
   """
-  import tensorflow as tf
   from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-  index_file, *shards = locate.prefix_files(prefix)
-  with _explain_damage(prefix):
-    reader = tf.compat.v1.train.NewCheckpointReader(prefix)
-    shapes = reader.get_variable_to_shape_map()
-    dtypes = {key: dtype.name for key, dtype in reader.get_variable_to_dtype_map().items()}
-  if GRAPH_KEY not in shapes:
-    raise RequestError(_tf1_message(prefix, shapes))
-  _check_sizes(prefix, shards, reader)
   graph = trackable_object_graph_pb2.TrackableObjectGraph()
-  graph.ParseFromString(_read(reader, prefix, GRAPH_KEY))
+  graph.ParseFromString(bundle.read(locate.GRAPH_KEY))
 
   objects = tf2_items.Objects(graph)
-  layout = tf2_items.find_items(objects, files.basename(prefix), item_names or {})
+  layout = tf2_items.find_items(objects, files.basename(bundle.prefix), item_names or {})
   nodes = [Node() for _ in graph.nodes]
   tensors = []
   for index, stored in enumerate(graph.nodes):
     nodes[index].children = {child.local_name: nodes[child.node_id] for child in stored.children}
     for attribute in stored.attributes:
       key = attribute.checkpoint_key
-      if key not in shapes:
+      if key not in bundle.shapes:
         continue
-      owner = layout.owner(index, shapes[key], dtypes[key], attribute.name)
+      owner = layout.owner(index, bundle.shapes[key], bundle.dtypes[key], attribute.name)
       tensor = StoredTensor(
           key=key,
-          shape=tuple(shapes[key]),
-          dtype=dtypes[key],
+          shape=bundle.shapes[key],
+          dtype=bundle.dtypes[key],
           group=owner.group,
           item=owner.item,
           path=owner.path or key,
           name=attribute.full_name,
-          read=partial(_read, reader, prefix, key),
+          read=partial(bundle.read, key),
       )
       tensors.append(tensor)
       if attribute.name == 'VARIABLE_VALUE':
         nodes[index].tensor = tensor
-  known = {tensor.key for tensor in tensors} | {GRAPH_KEY}
-  for key in sorted(set(shapes) - known):  # Not in the graph: nothing says what it is.
-    read = partial(_read, reader, prefix, key)
+  known = {tensor.key for tensor in tensors} | {locate.GRAPH_KEY}
+  for key in sorted(set(bundle.shapes) - known):  # Not in the graph: nothing says what it is.
     tensors.append(
-        StoredTensor(key, tuple(shapes[key]), dtypes[key], UNREACHABLE, '', key, '', read)
+        StoredTensor(key, bundle.shapes[key], bundle.dtypes[key], UNREACHABLE, '', key, '',
+                     partial(bundle.read, key))
     )
   return Checkpoint(
       format=FORMAT,
-      path=prefix,
-      files=(index_file, *shards),
+      path=bundle.prefix,
+      files=bundle.files,
       nodes={item: nodes[index] for item, index in layout.roots.items()},
       tensors=tuple(tensors),
       stored_names=layout.stored_names,
       aliases=layout.aliases,
       notes=notes,
-  )
-
-
-def _check_sizes(prefix: str, shards: list[str], reader: Any) -> None:
-  """The data files are at least as large as the tensors they should hold."""
-  shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-  needed = 0
-  for key, shape in shapes.items():
-    count = 1
-    for size in shape:
-      count *= size
-    needed += count * (1 if dtypes[key].name in ('string', 'variant') else dtypes[key].size)
-  found = sum(files.size(path) for path in shards)
-  if found < needed:
-    raise RequestError(_damage_message(prefix, f'{found:,} bytes of at least {needed:,} are there'))
-
-
-def _read(reader: Any, prefix: str, key: str) -> Any:
-  with _explain_damage(prefix, key):
-    return reader.get_tensor(key)
-
-
-@contextlib.contextmanager
-def _explain_damage(prefix: str, key: str = '') -> Iterator[None]:
-  """Turns a reader's error into a RequestError. 'Read less bytes than requested' is IndexError."""
-  import tensorflow as tf
-
-  try:
-    yield
-  except (IndexError, tf.errors.OpError) as error:
-    found = f'"{error}" at {key}' if key else f'"{error}"'
-    raise RequestError(_damage_message(prefix, found)) from error
-
-
-def _damage_message(prefix: str, found: str) -> str:
-  return (
-      f'Cannot read checkpoint {prefix}: its data was cut short or damaged ({found}). Copy its '
-      'files again or name another checkpoint.'
-  )
-
-
-def _tf1_message(prefix: str, shapes: Mapping[str, Any]) -> str:
-  some = ', '.join(sorted(shapes)[:3])
-  albert = any('/group_0/' in key for key in shapes)
-  tool = 'tf2_albert_encoder_checkpoint_converter' if albert else (
-      'tf2_bert_encoder_checkpoint_converter'
-  )
-  return (
-      f'Cannot read checkpoint {prefix}: it stores variables by name ({some} ...), the format of '
-      'TensorFlow 1, which holds no object graph and cannot be read here yet. Convert it with '
-      f"TF-NLP's {tool} and give the file that it writes (PATH-1)."
   )

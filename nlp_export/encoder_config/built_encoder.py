@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlp_export import names
+from nlp_export.encoder_config import sequence_form, support
 from nlp_export.errors import RequestError
 from nlp_export.own_parts import explain_part
 
@@ -69,25 +70,43 @@ class BuiltEncoder:
     """Number of trainable weights."""
     return sum(variable.shape.num_elements() for variable in self.network.trainable_variables)
 
-  def check_exportable(self) -> None:
+  def check_exportable(self, export_types: Sequence[str] = (names.MODEL,)) -> None:
     """Calls the network once, which also makes the variables of one that was not built yet.
 
+    Args:
+      export_types: those that were asked for; 'preprocessing' alone needs no network.
+
     Raises:
-      RequestError: it fails, or returns something else than an encoder does.
+      RequestError: it fails, returns something else than an encoder does, or lacks what its
+        masked-LM head needs.
     """
+    support.check(self, export_types)
+    if not set(export_types) & {names.MODEL, names.MODEL_WITH_MLM}:
+      return
     import tensorflow as tf
 
     what = f'The encoder network from {self.source}'
+    length = sequence_form.of(self).length(3)
     with explain_part(self.network, what):
-      outputs = self.network({name: tf.ones([1, 3], tf.int32) for name in names.ENCODER_INPUTS})
+      outputs = self.network(
+          {name: tf.ones([1, length], tf.int32) for name in names.ENCODER_INPUTS})
+    if names.MODEL_WITH_MLM in export_types:
+      lacking = [name for name in ('inputs', 'get_embedding_table')
+                 if getattr(self.network, name, None) is None]
+      if lacking:
+        raise RequestError(
+            f'EXPORT_TYPES asks for {names.MODEL_WITH_MLM!r} of {what[0].lower()}{what[1:]}, whose'
+            f' {type(self.network).__name__} has no {" and no ".join(lacking)}: BertPretrainerV2 in'
+            ' TF-NLP makes the masked-LM head of both. Give it `inputs`, a dict of tf_keras.Input'
+            ' by name, and `get_embedding_table()`, its word embeddings [vocab_size, width]')
     found = {name: _shape(value) for name, value in outputs.items()} if isinstance(
         outputs, Mapping) else _shape(outputs)
     sequence = found.get(names.SEQUENCE_OUTPUT) if isinstance(found, dict) else None
     layers = found.get(names.ENCODER_OUTPUTS) if isinstance(found, dict) else None
-    if (not isinstance(sequence, tuple) or sequence[:2] != (1, 3) or len(sequence) != 3
+    if (not isinstance(sequence, tuple) or sequence[:2] != (1, length) or len(sequence) != 3
         or not isinstance(layers, list) or not layers or set(layers) != {sequence}):
       raise RequestError(
-          f'{what} returned {found} for inputs of shape (1, 3). Let it return a dict with '
+          f'{what} returned {found} for inputs of shape (1, {length}). Let it return a dict with '
           f'{names.SEQUENCE_OUTPUT} [batch, seq_length, width], {names.ENCODER_OUTPUTS}, a list of '
           f'such tensors, one for each layer, and {names.POOLED_OUTPUT} [batch, width] if it has '
           'a pooler.')

@@ -90,6 +90,15 @@ ACTIVATIONS = (
     'linear', 'log_softmax', 'mish', 'relu', 'relu6', 'selu', 'sigmoid', 'silu', 'simple_swish',
     'softmax', 'softplus', 'softsign', 'swish', 'tanh')
 
+# Fields that build_encoder of TF-NLP 2.20 loses on the way to the network: what was trained with
+# them was trained without. (Funnel's approx_gelu reaches get_activation, which ignores it.)
+WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
+    'bigbird': ('embedding_width',), 'funnel': ('approx_gelu', 'output_range'),
+    'fnet': ('output_range',), 'sparse_mixer': ('output_range',), 'kernel': ('embedding_size',),
+    'reuse': ('embedding_size', 'output_range')}
+# TF-NLP hands mobilebert's activation to tf_keras by name. These are names of TF-NLP alone.
+_NOT_IN_KERAS = ('hard_swish', 'identity', 'relu6', 'simple_swish')
+
 _ACTIVATION_FIELDS = ('hidden_activation', 'inner_activation')
 # Fields whose default None hides their type.
 _OPTIONAL: Mapping[str, type] = {
@@ -98,7 +107,17 @@ _SIZES = frozenset((
     'vocab_size', 'word_vocab_size', 'hidden_size', 'num_layers', 'num_blocks',
     'num_attention_heads', 'intermediate_size', 'inner_dim', 'inner_size', 'head_size',
     'max_position_embeddings', 'max_sequence_length', 'type_vocab_size', 'embedding_size',
-    'embedding_width', 'word_embed_size', 'intra_bottleneck_size', 'output_range', 'block_size'))
+    'embedding_width', 'word_embed_size', 'intra_bottleneck_size', 'output_range', 'block_size',
+    'num_feedforward_networks', 'pe_max_seq_length', 'num_experts'))
+# The least value where it is not 1.
+_LEAST: Mapping[str, int] = {
+    'num_random_features': 0, 'begin_kernel': 0, 'num_rand_blocks': 0, 'unpool_length': 0,
+    'memory_length': 0, 'reuse_length': 0, 'reuse_attention': -1, 'clamp_length': -1}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    'feature_transform': ('elu', 'relu', 'square', 'exp', 'expmod', 'expplus', 'identity'),
+    'normalization_type': ('layer_norm', 'no_norm'),
+    'input_mask_dtype': ('int32', 'int64', 'bfloat16', 'float16', 'float32'),
+    'attention_type': ('bi', 'uni')}
 _RATES = frozenset((
     'dropout_rate', 'attention_dropout_rate', 'output_dropout', 'attention_dropout',
     'hidden_dropout_prob', 'attention_probs_dropout_prob'))
@@ -149,8 +168,9 @@ def check_type(encoder_type: Any, place: str, line: str = 'type: bert') -> None:
   if encoder_type == 'any':
     raise RequestError(
         f"{place} asks for encoder type 'any', whose network only Python code can build"
-        ' (any.BUILDER), never a configuration. Write a factory that returns the built network and'
-        ' bind it: ENCODER = @my_module.my_encoder')
+        ' (any.BUILDER), never a configuration alone. Write ENCODER = @encoders.any and'
+        ' encoders.any.builder = @my_module.my_builder; a file with its block any may stand in'
+        ' encoders.any.config_file')
   raise RequestError(
       f'{place} asks for encoder type {encoder_type!r}{did_you_mean(encoder_type, DEFAULTS)}, which'
       f" is not one of TF-NLP's: {', '.join(sorted(DEFAULTS))}. For a BERT encoder write {line}")
@@ -224,6 +244,12 @@ def _in_range(key: str, value: Any, default: Any, place: Place) -> tuple[Any, st
     return value, f'{name} = {value!r} is not a finite number. Write {place.write(key, default)}'
   if key in _SIZES and value < 1:
     return value, f'{name} = {value!r} must be at least 1. Write {place.write(key, default or 1)}'
+  if key in _LEAST and value < _LEAST[key]:
+    return value, (f'{name} = {value!r} must be at least {_LEAST[key]}.'
+                   f' Write {place.write(key, default)}')
+  if key in _CHOICES and value not in _CHOICES[key]:
+    return value, (f'{name} = {value!r} is not one of {", ".join(_CHOICES[key])}.'
+                   f' Write {place.write(key, default)}')
   if key in _RATES and not 0 <= value < 1:
     return value, (f'{name} = {value!r} is no dropout rate, which lies in [0, 1).'
                    f' Write {place.write(key, default)}')
@@ -258,6 +284,16 @@ def _nearest_value(value: Any, wanted: type, default: Any) -> Any:
 
 def _relations(encoder_type: str, block: Mapping[str, Any], place: Place) -> list[str]:
   """What is wrong between fields that are right one by one."""
+  if encoder_type == 'reuse' and block['reuse_attention'] > block['num_attention_heads']:
+    return [(
+        f'{place.key("reuse_attention")} = {block["reuse_attention"]} is more than the'
+        f' {block["num_attention_heads"]} heads that a layer has. Write'
+        f' {place.write("reuse_attention", -1)} for all of them')]
+  if encoder_type == 'mobilebert' and block['hidden_activation'] in _NOT_IN_KERAS:
+    return [(
+        f'{place.key("hidden_activation")} = {block["hidden_activation"]!r} is an activation of'
+        " TF-NLP's, while its mobilebert takes those of tf_keras."
+        f' Write {place.write("hidden_activation", "relu")}')]
   if encoder_type == 'xlnet':  # its heads have a width of their own, head_size
     return []
   width = 'intra_bottleneck_size' if encoder_type == 'mobilebert' else 'hidden_size'

@@ -1,7 +1,8 @@
 """Which encoder does a configuration file describe?
 
 Three formats are told apart by what is in the file, never by its name: TF-NLP's EncoderConfig as
-YAML or JSON (here), Google's bert_config.json and Hugging Face's config.json (encoder_json.py).
+YAML or JSON (here), Google's bert_config.json (encoder_json.py) and Hugging Face's config.json
+(hf_config.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from nlp_export import files
-from nlp_export.encoder_config import encoder_json
+from nlp_export.encoder_config import encoder_json, hf_config
 from nlp_export.encoder_config.encoder_blocks import (
   DEFAULTS,
   Place,
@@ -25,6 +26,32 @@ from nlp_export.encoder_config.encoder_spec import EncoderSpec
 from nlp_export.errors import RequestError
 
 ENCODER_CONFIG_YAML = 'EncoderConfig YAML'
+
+
+def fields_of_any(path: str) -> Mapping[str, Any]:
+  """The fields in the block `any` of an EncoderConfig of `type: any`, which only a builder knows.
+
+  Args:
+    path: the EncoderConfig in YAML or JSON.
+
+  Raises:
+    RequestError: no such file, or one of another type.
+  """
+  values = _values(path)
+  others = [key for key in values if key not in ('type', 'any')]
+  if values.get('type') != 'any' or others:
+    found = f'the key {others[0]!r}' if others else f'type: {values.get("type", "bert")}'
+    raise RequestError(
+        f'{path} has {found}, while encoders.any.config_file takes an EncoderConfig of type any.'
+        f" If it describes an encoder of TF-NLP's own, write ENCODER_CONFIG = '{path}'")
+  block = values.get('any')
+  if block is None:
+    return {}
+  if not isinstance(block, dict):
+    raise RequestError(
+        f'{path}: the block "any:" is {block!r}, where fields with values are needed. Indent them'
+        ' below the line "any:"')
+  return block
 
 
 def read(path: str) -> EncoderSpec:
@@ -41,6 +68,17 @@ def read(path: str) -> EncoderSpec:
     RequestError: no such file, none of these formats, unknown or missing keys, or values that
       TF-NLP's networks cannot honour.
   """
+  values = _values(path)
+  if hf_config.is_hugging_face(values):
+    return hf_config.encoder(path, values)
+  as_json = files.read_text(path).lstrip('\ufeff \t\r\n').startswith('{')
+  if encoder_json.is_legacy(values, as_json=as_json):
+    return encoder_json.legacy(path, values)
+  return _encoder_config(path, values)
+
+
+def _values(path: str) -> dict[str, Any]:
+  """The mapping in a file, JSON or YAML."""
   if not files.exists(path):
     raise RequestError(
         f'There is no encoder configuration {path}. Write ENCODER_CONFIG = the path of an'
@@ -50,8 +88,7 @@ def read(path: str) -> EncoderSpec:
     hint = (f"Write ENCODER_CONFIG = '{inside}'" if files.exists(inside) else
             'Write ENCODER_CONFIG = the path of the file in it')
     raise RequestError(f'The encoder configuration {path} is a directory. {hint}')
-  text = files.read_text(path)
-  values = _parse(path, text)
+  values = _parse(path, files.read_text(path))
   if not isinstance(values, dict):
     found = 'nothing' if values is None else f'a {type(values).__name__}'
     raise RequestError(
@@ -61,11 +98,7 @@ def read(path: str) -> EncoderSpec:
     raise RequestError(
         f'{path} has keys that are not names, so it is no encoder configuration. ENCODER_CONFIG'
         ' takes an EncoderConfig YAML, a bert_config.json or a Hugging Face config.json')
-  if encoder_json.is_hugging_face(values):
-    return encoder_json.hugging_face(path, values)
-  if encoder_json.is_legacy(values, as_json=text.lstrip('\ufeff \t\r\n').startswith('{')):
-    return encoder_json.legacy(path, values)
-  return _encoder_config(path, values)
+  return values
 
 
 def _parse(path: str, text: str) -> Any:

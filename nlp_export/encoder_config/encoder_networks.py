@@ -19,7 +19,10 @@ def encoder_config(spec: EncoderSpec) -> encoders.EncoderConfig:
   block = {
       key: activations.registered_name(value) if key.endswith('_activation') and value else value
       for key, value in spec.config.items()}
-  block = {key: value for key, value in block.items() if key != 'embedding_layer'}
+  block.pop('embedding_layer', None)
+  if spec.type == 'query_bert':
+    # Its FactorizedEmbedding takes no None, which is the field's default.
+    block['embedding_size'] = spec.embedding_size
   config = encoders.EncoderConfig()
   config.override({'type': spec.type, spec.type: block}, is_strict=True)
   return config

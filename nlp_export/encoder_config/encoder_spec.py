@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_export.encoder_config.encoder_blocks import Place, check_type, complete_block
-from nlp_export.errors import RequestError
+from nlp_export import names
+from nlp_export.encoder_config import support
+from nlp_export.encoder_config.encoder_blocks import (
+  DEFAULTS,
+  GELU_ERF,
+  WITHOUT_EFFECT,
+  Place,
+  check_type,
+  complete_block,
+)
 
 # Property of EncoderSpec -> the fields that hold it in the one or other type of encoder.
 _ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -51,7 +59,10 @@ class EncoderSpec:
     check_type(self.type, place.name, "type = 'bert'")
     block = complete_block(self.type, self.config, place)
     object.__setattr__(self, 'config', types.MappingProxyType(block))
-    object.__setattr__(self, 'notes', tuple(self.notes))
+    unread = [f'{key} = {block[key]!r} has no effect: TF-NLP loses it on the way to the {self.type}'
+              ' network' for key in WITHOUT_EFFECT.get(self.type, ())
+              if block[key] != DEFAULTS[self.type][key]]
+    object.__setattr__(self, 'notes', tuple(dict.fromkeys((*self.notes, *unread))))
 
   def __eq__(self, other: object) -> bool:
     if not isinstance(other, EncoderSpec):
@@ -65,7 +76,8 @@ class EncoderSpec:
     return EncoderSpec, (self.type, dict(self.config), self.source, self.notes)
 
   def _get(self, name: str) -> Any:
-    fields = _ALIASES.get(name, (name,))
+    unread = WITHOUT_EFFECT.get(self.type, ())
+    fields = [field for field in _ALIASES.get(name, (name,)) if field not in unread]
     return next((self.config[field] for field in fields if field in self.config), None)
 
   @property
@@ -111,7 +123,9 @@ class EncoderSpec:
   @property
   def hidden_activation(self) -> str:
     """Activation of the feed-forward layers; 'gelu' is the tanh form, 'gelu_erf' the exact one."""
-    return self._get('hidden_activation')
+    name = self._get('hidden_activation')
+    # TF-NLP hands mobilebert's to tf_keras by name, whose "gelu" is the exact form.
+    return GELU_ERF if self.type == 'mobilebert' and name == 'gelu' else name
 
   @property
   def dropout_rate(self) -> float:
@@ -137,13 +151,13 @@ class EncoderSpec:
     blocks = 1 if self.type == 'albert' else self.num_layers
     return embeddings + projection + blocks * block + (h * h + h)
 
-  def check_exportable(self) -> None:
-    """Raises RequestError if the network would break the text API whatever its weights are."""
-    if self.config.get('output_range') is not None:
-      raise RequestError(
-          f'The encoder from {self.source} has output_range = {self.config["output_range"]}, which'
-          ' cuts sequence_output to that many tokens, while an export promises one vector for each'
-          ' token. The weights are the same without it: write output_range = None')
+  def check_exportable(self, export_types: Sequence[str] = (names.MODEL,)) -> None:
+    """Raises RequestError if an export would break the text API whatever the weights are.
+
+    Args:
+      export_types: of names.EXPORT_TYPES, those that were asked for.
+    """
+    support.check(self, export_types)
 
   def build(self, initialise: bool = False) -> Any:
     """TF-NLP's network of this spec, built by official.nlp.configs.encoders.build_encoder.

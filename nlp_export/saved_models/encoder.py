@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from nlp_export import names
 from nlp_export.dropout import DropoutState
-from nlp_export.saved_models import writing
+from nlp_export.encoder_config import sequence_form
+from nlp_export.saved_models import padded_call, writing
 
-# With names: saving asks for traces by named specs and would otherwise trace all again.
-_ENCODER_SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name)
-                  for name in names.ENCODER_INPUTS}
-_MLM_SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name)
-              for name in names.MLM_INPUTS}
+
+def _specs(
+    input_names: Sequence[str], form: sequence_form.SequenceForm) -> dict[str, tf.TensorSpec]:
+  """int32 [None, seq_length] by name; seq_length is None unless there is only one."""
+  # With names: saving asks for traces by named specs and would otherwise trace all again.
+  return {name: tf.TensorSpec(
+      [None, form.fixed_length if name in names.ENCODER_INPUTS else None], tf.int32, name=name)
+      for name in input_names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +50,13 @@ class EncoderSavedModel(tf.train.Checkpoint):
 
   Call:
     inputs: dict of `input_word_ids`, `input_mask`, `input_type_ids`, each int32
-      [batch, seq_length].
+      [batch, seq_length]; seq_length is static where the network takes one length only.
     training: Python bool; True turns dropout on and advances `dropout_state`.
   Returns:
     dict of `pooled_output` and `default` float32 [batch, width], `sequence_output` float32
     [batch, seq_length, width], `encoder_outputs` a list with one float32
-    [batch, seq_length, width] for each layer, and what else the encoder returns.
+    [batch, seq_length, width] for each layer, and what else the encoder returns. (A network that
+    pools its sequence returns that many fewer vectors than seq_length.)
     Without a pooler there is no `pooled_output`, and `default` is the [CLS] vector.
 
   Attributes: `variables`, `trainable_variables`, `regularization_losses`, `dropout_state`
@@ -69,6 +74,7 @@ class EncoderSavedModel(tf.train.Checkpoint):
       pooler: Any = None,
       with_pooler: bool = True,
       masked_lm: Any = None,
+      form: sequence_form.SequenceForm = sequence_form.PLAIN,
   ):
     """Traces the functions; the variables' present values are what `write` saves.
 
@@ -80,8 +86,10 @@ class EncoderSavedModel(tf.train.Checkpoint):
       pooler: the layer of `network` that makes `pooled_output`, or None if there is none.
       with_pooler: False for an export without `pooled_output` and without that layer.
       masked_lm: a built TF-NLP `MaskedLM` layer on `network`'s embedding table, or None.
+      form: which lengths `network` takes; inputs are padded to `form.padded_length` inside.
     """
     super().__init__()
+    self.form = form
     without = None if with_pooler else pooler
     left_out = {id(v) for v in without.variables} if without is not None else set()
     weights = [v for v in network.trainable_variables if id(v) not in left_out]
@@ -92,7 +100,9 @@ class EncoderSavedModel(tf.train.Checkpoint):
     if tokenizer is not None:
       self._attach(tokenizer)
 
-    self.__call__ = tf.function(_encoder_call(network, dropout, without, with_pooler),
+    call = (network if form.padded_length is None
+            else padded_call.at_length(network, form.padded_length))
+    self.__call__ = tf.function(_encoder_call(call, dropout, without, with_pooler),
                                 autograph=False)
     with writing.tracing():
       for training in (False, True):
@@ -102,7 +112,8 @@ class EncoderSavedModel(tf.train.Checkpoint):
 
   def trace(self, training: bool) -> Callable[[dict[str, tf.Tensor]], dict[str, Any]]:
     """The root's one concrete function for `training`: other functions call it, not a copy."""
-    concrete = self.__call__.get_concrete_function(_ENCODER_SPECS, training=training)
+    specs = _specs(names.ENCODER_INPUTS, self.form)
+    concrete = self.__call__.get_concrete_function(specs, training=training)
     return lambda inputs: concrete(inputs, training=training)
 
   def _attach(self, tokenizer: TokenizerFile) -> None:
@@ -121,7 +132,7 @@ class EncoderSavedModel(tf.train.Checkpoint):
     """
 
     @tf.function(
-        input_signature=[_ENCODER_SPECS[name] for name in names.ENCODER_INPUTS], autograph=False)
+        input_signature=list(_specs(names.ENCODER_INPUTS, self.form).values()), autograph=False)
     def serving_default(input_word_ids, input_mask, input_type_ids):
       outputs = self.trace(training=False)(
           {names.INPUT_WORD_IDS: input_word_ids, names.INPUT_MASK: input_mask,
@@ -168,7 +179,8 @@ class MaskedLmSavedModel(tf.train.Checkpoint):
 
     self.__call__ = tf.function(call, autograph=False)
     for training in (False, True):
-      self.__call__.get_concrete_function(_MLM_SPECS, training=training)
+      self.__call__.get_concrete_function(
+          _specs(names.MLM_INPUTS, encoder.form), training=training)
 
 
 @contextlib.contextmanager

@@ -5,18 +5,22 @@ Made before the SavedModels are read again, from TF-NLP's own network and tokeni
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlp_export import names, poolers
+import numpy as np
+
+from nlp_export import dropout, names, poolers
+from nlp_export.encoder_config import sequence_form, support
 from nlp_export.restored_encoder import RestoredEncoder
 from nlp_export.saved_models.verification import (
     EncoderExpectation,
     PreprocessingExpectation,
     reference,
 )
-from nlp_export.tokenizers import SENTENCEPIECE, WORDPIECE, Tokenizer
+from nlp_export.tokenizers import SENTENCEPIECE, Tokenizer
 
 
 class EncoderExpectations:
@@ -37,11 +41,12 @@ class EncoderExpectations:
     self._assets = dict(assets)
     self._directory = directory
     spec = restored.spec
-    self._batches = _input_batches(tokenizer, spec)
+    form = restored.form
+    self._batches = _fitting(_input_batches(tokenizer, spec), form)
     # As graphs, traced once for all poolers: the operations are then grouped as in the exports,
     # and what is compared is the weights and not the rounding of another order of additions.
-    self._encoder = _as_graph(restored.network, names.ENCODER_INPUTS)
-    self._mlm = restored.pretrainer and _as_graph(restored.pretrainer, names.MLM_INPUTS)
+    self._encoder = _as_graph(restored.network, names.ENCODER_INPUTS, form)
+    self._mlm = restored.pretrainer and _as_graph(restored.pretrainer, names.MLM_INPUTS, form)
     body = _without(restored.network.trainable_variables, restored.pooler)
     self._described = dict(zip(map(id, body), reference.describe_variables(body), strict=True))
     if restored.masked_lm is not None:
@@ -78,7 +83,11 @@ class EncoderExpectations:
         hidden_size=spec.hidden_size,
         max_positions=spec.max_positions,
         type_vocab_size=spec.type_vocab_size,
-        dropout=bool(spec.dropout_rate or spec.attention_dropout_rate),
+        sequence=restored.form,
+        inexact_padding=support.inexact_padding(spec),
+        embeddings_first=support.of(spec.type).embeddings_first,
+        dropout=dropout.drops(restored.network),
+        training_effect=support.training_effect(spec),
         dropout_state=True,
         asset_sha256=self._assets,
         lower_case=(self._tokenizer.lower_case
@@ -127,6 +136,7 @@ def of_preprocessing(
       num_segments=options['num_segments'],
       no_assert=options['disable_assert'],
       special_tokens=tokenizer.special_token_ids(),
+      unknown_token=getattr(tokenizer, 'unknown', None),
       # A SentencePiece model is embedded in the graph, as in the reference's exports.
       asset_sha256={} if tokenizer.kind == SENTENCEPIECE else dict(assets),
   )
@@ -139,17 +149,10 @@ _ODD_TEXTS = (
 
 
 def _tfnlp_layer(tokenizer: Tokenizer) -> Any:
-  """TF-NLP's tokenizer layer with the same flags; None where it has no such tokenizer."""
-  from official.nlp.modeling import layers
+  """TF-NLP's tokenizer layer with the same settings; None where it has no such tokenizer."""
+  from nlp_export.tokenization import tf_nlp_layers
 
-  if tokenizer.kind == WORDPIECE and not getattr(tokenizer, 'split_at_unicode_spaces', True):
-    return layers.BertTokenizer(
-        vocab_file=tokenizer.asset_file, lower_case=tokenizer.lower_case)
-  if tokenizer.kind == SENTENCEPIECE:
-    return layers.SentencepieceTokenizer(
-        model_file_path=tokenizer.asset_file, lower_case=tokenizer.lower_case,
-        strip_diacritics=tokenizer.strip_diacritics)  # type: ignore[attr-defined]
-  return None
+  return tf_nlp_layers.layer_of(tokenizer)
 
 
 def _input_batches(tokenizer: Tokenizer | None, spec: Any) -> list[reference.Batch]:
@@ -169,12 +172,71 @@ def _input_batches(tokenizer: Tokenizer | None, spec: Any) -> list[reference.Bat
       type_vocab_size=spec.type_vocab_size or 1)
 
 
-def _as_graph(network: Any, input_names: Sequence[str]) -> Any:
+# Tokens in a batch of rows that the network needs at full length: BigBird's attention takes some
+# 100 kB a token and layer.
+_LONG_BATCH = 1 << 14
+
+
+def _fitting(
+    batches: Sequence[reference.Batch], form: sequence_form.SequenceForm) -> list[reference.Batch]:
+  """Batches for an encoder that has one length, outside or inside; unchanged for any other."""
+  length = form.fixed_length or form.padded_length
+  if length is None:
+    return list(batches)
+  rows = max(2, _LONG_BATCH // length)
+  first = batches[0]
+  fitted = [dataclasses.replace(
+      batch, inputs={k: v[:rows] for k, v in batch.inputs.items()}, positions=batch.positions[:rows]
+  ) for batch in batches]
+  if form.fixed_length is not None:
+    fitted = [dataclasses.replace(batch, inputs=_to_length(batch.inputs, length))
+              for batch in fitted]
+  # Rows without padding, as long as there are, and half: they reach what short ones do not.
+  real = first.inputs[names.INPUT_MASK].astype(bool)
+  tokens = {name: value[real] for name, value in first.inputs.items()}
+  for size in (length,) if form.fixed_length is not None else (length, length // 2 + 3):
+    fitted.append(reference.Batch(
+        {name: np.resize(value, (1, size)) for name, value in tokens.items()},
+        np.array([[0, size // 2, size - 1]], np.int32)))
+  return fitted
+
+
+def _to_length(inputs: Mapping[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+  """Inputs padded with zeros, under mask 0."""
+  return {name: np.pad(value, ((0, 0), (0, length - value.shape[1])))
+          for name, value in inputs.items()}
+
+
+def _as_graph(
+    network: Any, input_names: Sequence[str], form: sequence_form.SequenceForm) -> Any:
   import tensorflow as tf
 
-  specs = {name: tf.TensorSpec([None, None], tf.int32) for name in input_names}
-  return tf.function(lambda inputs: network(inputs, training=False), input_signature=[specs],
-                     autograph=False)
+  length = form.fixed_length or form.padded_length
+  specs = {name: tf.TensorSpec(
+      [None, length if name in names.ENCODER_INPUTS else None], tf.int32) for name in input_names}
+  graph = tf.function(lambda inputs: network(inputs, training=False), input_signature=[specs],
+                      autograph=False)
+  return graph if form.padded_length is None else _padded_before(graph, form.padded_length)
+
+
+def _padded_before(graph: Any, length: int) -> Any:
+  """A call that pads the inputs before `graph` sees them, as users of TF-NLP's network do."""
+
+  def call(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    arrays = {name: np.asarray(value) for name, value in inputs.items()}
+    size = arrays[names.INPUT_WORD_IDS].shape[1]
+    whole = _to_length({name: arrays[name] for name in names.ENCODER_INPUTS}, length)
+    outputs = graph({name: whole.get(name, value) for name, value in arrays.items()})
+
+    def cut(value: Any) -> Any:
+      value = np.asarray(value)
+      return value[:, :size] if value.ndim == 3 and value.shape[1] == length else value
+
+    return {name: [cut(v) for v in value] if isinstance(value, (list, tuple))
+            else value if name == names.MLM_LOGITS else cut(value)
+            for name, value in outputs.items()}
+
+  return call
 
 
 def _merged(ragged: Any) -> list[list[int]]:

@@ -7,11 +7,12 @@ write equal bytes.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nlp_export
-from nlp_export import files, poolers
+from nlp_export import dropout, files, poolers
+from nlp_export.encoder_config import sequence_form, support
 from nlp_export.restored_encoder import RestoredEncoder
 from nlp_export.tokenizers import Tokenizer
 
@@ -25,8 +26,8 @@ def versions() -> dict[str, str]:
           **{name: importlib.metadata.version(name) for name in _PACKAGES}}
 
 
-def of_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
-  """The tokenizer's entry; the file is read and hashed."""
+def of_tokenizer(tokenizer: Tokenizer, remarks: Sequence[str] = ()) -> dict[str, Any]:
+  """The tokenizer's entry, remarks at the end of its description; the file is read and hashed."""
   asset = tokenizer.asset_file
   return {
       'kind': tokenizer.kind,
@@ -34,7 +35,7 @@ def of_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
       'sha256': files.sha256(asset) if asset else None,
       'lower_case': bool(tokenizer.lower_case),
       'vocab_size': tokenizer.vocab_size,
-      'description': tokenizer.description(),
+      'description': ' '.join([tokenizer.description(), *(f'{line}.' for line in remarks)]),
   }
 
 
@@ -59,7 +60,7 @@ def of_encoder(
     preprocessor: a sentence: which preprocessor belongs to it.
     input_hashes: SHA-256 of the checkpoint's files, by path.
   """
-  spec, checkpoint = restored.spec, restored.checkpoint
+  spec, checkpoint, form = restored.spec, restored.checkpoint, restored.form
   return {
       'schema_version': SCHEMA_VERSION,
       'export_type': export_type,
@@ -71,6 +72,17 @@ def of_encoder(
           **{name: getattr(spec, name) for name in (
               'hidden_size', 'num_layers', 'num_attention_heads', 'vocab_size', 'max_positions',
               'type_vocab_size', 'embedding_size', 'hidden_activation', 'dropout_rate')},
+          'sequence': {
+              **form.to_json(),
+              'input_length': sequence_form.description(form, spec.max_positions),
+              'output_length': sequence_form.output_description(
+                  form, spec.num_layers, spec.max_positions),
+              'inexact_padding': support.inexact_padding(spec),
+          },
+          'drops': dropout.drops(restored.network),
+          'embeddings_first': support.of(spec.type).embeddings_first,
+          'training_effect': support.training_effect(spec),
+          'remarks': list(support.remarks(spec)),
       },
       'checkpoint': {
           'name': checkpoint.name,

@@ -7,45 +7,31 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from nlp_export.errors import RequestError
-from nlp_export.tokenization.row_splits import with_static_size
+from nlp_export.tokenization import text_changes
+from nlp_export.tokenization.row_splits import row_of, with_static_size
 
 
 def normalized(sentences: tf.Tensor, lower_case: bool, strip_diacritics: bool) -> tf.Tensor:
   """What is done to string [batch] before the model sees it, in tokenising and in its training."""
-  if strip_diacritics:
-    sentences = tf_text.normalize_utf8(sentences, 'NFD')
-    sentences = tf.strings.regex_replace(sentences, r'\p{Mn}', '')
-  return tf_text.case_fold_utf8(sentences) if lower_case else sentences
+  return text_changes.of_sentencepiece(lower_case, strip_diacritics).apply(sentences)
 
 
 class SentencePieceGraph(tf.Module):
   """SentencePiece tokenisation of string tensors. The model is embedded in the graph: no asset."""
 
-  def __init__(self, tokenizer: Any, with_offsets: bool):
+  def __init__(self, tokenizer: Any):
     """Loads the model.
 
     Args:
       tokenizer: a `tokenizers.SentencePiece`.
-      with_offsets: whether `tokenize_with_offsets` will be asked for.
-
-    Raises:
-      RequestError: offsets are asked for and would not be into the original bytes.
     """
     super().__init__()
-    if with_offsets and tokenizer.why_no_offsets:
-      raise RequestError(
-          'Offsets into the original text are asked for (tokenize_with_offsets = True), but '
-          f'{tokenizer.why_no_offsets}. '
-          'Write tokenize_with_offsets = False, or strip_diacritics = False, lower_case = False.')
-    self._strip_diacritics = tokenizer.strip_diacritics
-    self._lower_case = tokenizer.lower_case
+    self._change = text_changes.of_sentencepiece(tokenizer.lower_case, tokenizer.strip_diacritics)
     self._tokenizer = tf_text.SentencepieceTokenizer(model=tokenizer.model, out_type=tf.int32)
 
   def tokenize_flat(self, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Pieces of all of string [batch]: values int32 [pieces], row_splits int64 [batch + 1]."""
-    tokens = self._tokenizer.tokenize(
-        normalized(sentences, self._lower_case, self._strip_diacritics))
+    tokens = self._tokenizer.tokenize(self._change.apply(sentences))
     return tokens.values, with_static_size(tokens.row_splits, sentences)
 
   def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
@@ -54,7 +40,25 @@ class SentencePieceGraph(tf.Module):
     return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
   def tokenize_with_offsets(self, sentences: tf.Tensor) -> list[tf.RaggedTensor]:
-    """[batch, (pieces)]: ids int32, first byte and byte after the last int64."""
-    return [tf.RaggedTensor.from_row_splits(
-        ragged.values, with_static_size(ragged.row_splits, sentences), validate=False)
-            for ragged in self._tokenizer.tokenize_with_offsets(sentences)]
+    """Pieces and where they stand in the original bytes.
+
+    Args:
+      sentences: string [batch].
+
+    Returns:
+      Three ragged tensors [batch, (pieces)]: ids int32, first byte and byte after the last int64.
+      The space before a word is part of its first piece, as it is of the model's.
+    """
+    if self._change is text_changes.NOTHING:
+      columns = self._tokenizer.tokenize_with_offsets(sentences)
+      splits = columns[0].row_splits
+      values, starts, limits = (column.values for column in columns)
+    else:
+      aligned = text_changes.Alignment(sentences, self._change)
+      tokens, changed_starts, changed_limits = self._tokenizer.tokenize_with_offsets(aligned.text)
+      values, splits = tokens.values, tokens.row_splits
+      starts, limits = aligned.original(
+          changed_starts.values, changed_limits.values, row_of(splits, tf.size(values, tf.int64)))
+    splits = with_static_size(splits, sentences)
+    return [tf.RaggedTensor.from_row_splits(column, splits, validate=False)
+            for column in (values, starts, limits)]

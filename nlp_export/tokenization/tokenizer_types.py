@@ -80,6 +80,10 @@ class WordPiece:
   start_of_sequence: str = '[CLS]'
   end_of_segment: str = '[SEP]'
   mask: str = '[MASK]'
+  strip_accents: bool | None = None
+  split_chinese_characters: bool = True
+  split_unknown_characters: bool = False
+  preserve_unused_token: bool = False
 
   kind = WORDPIECE
   why_no_offsets = ''
@@ -87,6 +91,19 @@ class WordPiece:
   @property
   def asset_file(self) -> str:
     return self.vocab_file
+
+  @property
+  def strips_accents(self) -> bool:
+    """`strip_accents`, or what `lower_case` brings along where that is None."""
+    return self.lower_case if self.strip_accents is None else self.strip_accents
+
+  @property
+  def why_classic(self) -> str:
+    """Which settings tf.text's fast operations do not have; '' if they have all of them."""
+    return ' and '.join(text for applies, text in (
+        (not self.split_chinese_characters, 'split_chinese_characters = False'),
+        (self.split_unknown_characters, 'split_unknown_characters = True'),
+        (self.preserve_unused_token, 'preserve_unused_token = True')) if applies)
 
   @functools.cached_property
   def vocabulary(self) -> tuple[str, ...]:
@@ -104,31 +121,90 @@ class WordPiece:
     return _special_token_ids(self, ids.get)
 
   def description(self) -> str:
-    case = ('lower-cases and strips accents (Unicode NFKC case folding, NFD, no marks)'
-            if self.lower_case else 'keeps case and accents')
+    folds = self.lower_case and self.strips_accents
+    unsplit = 'U+1680, U+2028 and U+2029' if folds else 'Unicode spaces other than ASCII ones'
     spaces = ('Words separate at all Unicode spaces, as in the original BERT and Hugging Face.'
               if self.split_at_unicode_spaces else
               'Words separate as in TF-NLP (tf.text.BertTokenizer), which takes '
-              + ('U+1680, U+2028 and U+2029' if self.lower_case else
-                 'Unicode spaces other than ASCII ones')
-              + ' as parts of words.')
-    return (f'WordPiece with {self.vocab_size} tokens ({files.basename(self.vocab_file)}); '
-            f'{case}. {spaces}')
+              f'{unsplit} as parts of words.')
+    options = [text for applies, text in (
+        (not self.split_chinese_characters,
+         'Chinese characters are parts of words like other letters.'),
+        (self.split_unknown_characters,
+         f'A character without a piece is {self.unknown} by itself; the rest of its word is kept.'),
+        (self.preserve_unused_token, 'Text such as [unused0] is the token of that name.'),
+        (self.why_classic,
+         "Ids come from tf.text's classic operations, which are exact and slower: its fast ones "
+         f'do not have {self.why_classic}.')) if applies]
+    return ' '.join([
+        f'WordPiece with {self.vocab_size} tokens ({files.basename(self.vocab_file)}); '
+        f'{_CASES[self.lower_case, self.strips_accents]}.', spaces, *options])
 
   def check(self, embedding_rows: int | None = None) -> None:
     if not isinstance(self.lower_case, bool):
       raise RequestError(
           f'tokenizers.wordpiece: lower_case is {self.lower_case!r}, not True or False. '
           'Write --set DO_LOWER_CASE=True for an uncased vocabulary, False for a cased one.')
+    _check_switches(self, 'tokenizers.wordpiece', _SWITCHES)
+    if self.strip_accents is not None and not isinstance(self.strip_accents, bool):
+      raise RequestError(
+          f'tokenizers.wordpiece: strip_accents is {self.strip_accents!r}, not True, False or '
+          'None. Write None to strip accents where lower_case is True, and only there.')
     if embedding_rows is not None:
       vocabulary.check_embedding_rows(self.vocab_size, embedding_rows, self.vocab_file)
     else:
       self.vocabulary  # noqa: B018 - reading is the check.
 
   def build(self, with_offsets: bool) -> Any:
+    if self.why_classic:
+      from nlp_export.tokenization import classic_wordpiece_graph
+
+      return classic_wordpiece_graph.ClassicWordPieceGraph(self)
     from nlp_export.tokenization import wordpiece_graph
 
-    return wordpiece_graph.WordPieceGraph(self, with_offsets)
+    return wordpiece_graph.WordPieceGraph(self)
+
+
+# (lower_case, strips_accents) -> what is done to text first.
+_CASES = {
+    (True, True): 'lower-cases and strips accents (Unicode NFKC case folding, NFD, no marks)',
+    (True, False): 'lower-cases and keeps accents (Unicode lower case)',
+    (False, True): 'keeps case and strips accents (NFD, no marks)',
+    (False, False): 'keeps case and accents',
+}
+_SWITCHES = ('split_at_unicode_spaces', 'split_chinese_characters', 'split_unknown_characters',
+             'preserve_unused_token')
+
+
+def settings(tokenizer: WordPiece | SentencePiece) -> dict[str, Any]:
+  """All settings but the file, as they are recorded beside checkpoints and prepared text.
+
+  What decides no id is the same: `strip_accents` is left out where it says what `lower_case` says,
+  and so are the settings that came later, where they have their defaults: what was recorded before
+  stays equal.
+  """
+  found = {}
+  for field in dataclasses.fields(tokenizer):
+    value = getattr(tokenizer, field.name)
+    if field.name == 'strip_accents' and value == tokenizer.lower_case:
+      value = None
+    if not field.name.endswith('_file') and not (
+        field.name in _LATER and value == field.default):
+      found[field.name] = value
+  return found
+
+
+# Settings that earlier records do not have.
+_LATER = ('strip_accents', 'split_chinese_characters', 'split_unknown_characters',
+          'preserve_unused_token')
+
+
+def _check_switches(tokenizer: Any, part: str, names_: tuple[str, ...]) -> None:
+  for name in names_:
+    value = getattr(tokenizer, name)
+    if not isinstance(value, bool):
+      raise RequestError(f'{part}: {name} is {value!r}, which is neither True nor False. '
+                         f'Write --set {part}.{name}=True, or False.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,19 +220,11 @@ class SentencePiece:
   mask: str = '[MASK]'
 
   kind = SENTENCEPIECE
+  why_no_offsets = ''
 
   @property
   def asset_file(self) -> str:
     return self.model_file
-
-  @property
-  def why_no_offsets(self) -> str:
-    """Why offsets into the original bytes cannot be given; '' if they can."""
-    changes = [text for applies, text in (
-        (self.strip_diacritics, 'strips diacritics (strip_diacritics=True)'),
-        (self.lower_case, 'lower-cases (lower_case=True)')) if applies]
-    return (f'this SentencePiece tokenizer {" and ".join(changes)} before it counts bytes'
-            if changes else '')
 
   @functools.cached_property
   def model(self) -> bytes:
@@ -198,6 +266,7 @@ class SentencePiece:
             f'{before}.')
 
   def check(self, embedding_rows: int | None = None) -> None:
+    _check_switches(self, 'tokenizers.sentencepiece', ('lower_case', 'strip_diacritics'))
     needed = {names.PADDING_ID: self.padding, names.START_OF_SEQUENCE_ID: self.start_of_sequence,
               names.END_OF_SEGMENT_ID: self.end_of_segment}
     found = self.special_token_ids()
@@ -213,7 +282,7 @@ class SentencePiece:
   def build(self, with_offsets: bool) -> Any:
     from nlp_export.tokenization import sentencepiece_graph
 
-    return sentencepiece_graph.SentencePieceGraph(self, with_offsets)
+    return sentencepiece_graph.SentencePieceGraph(self)
 
 
 def _special_token_ids(

@@ -15,7 +15,11 @@ from tests import tiny
 
 
 def forward(weights: dict[str, np.ndarray], heads: int, inputs: dict[str, np.ndarray], gelu) -> Any:
-  """sequence_output [batch, seq_length, width] and pooled_output [batch, width], float64."""
+  """sequence_output [batch, seq_length, width] and pooled_output [batch, width], float64.
+
+  With `embeddings_project` (ELECTRA, ALBERT) embeddings are projected behind their norm; without a
+  pooler the second is None.
+  """
   w = {key.removeprefix('bert.'): value.astype(np.float64) for key, value in weights.items()}
 
   def linear(name, x):
@@ -30,6 +34,8 @@ def forward(weights: dict[str, np.ndarray], heads: int, inputs: dict[str, np.nda
            w['embeddings.word_embeddings.weight'][ids]
            + w['embeddings.position_embeddings.weight'][: ids.shape[1]]
            + w['embeddings.token_type_embeddings.weight'][types])
+  if 'embeddings_project.weight' in w:
+    x = linear('embeddings_project', x)
   batch, seq_length, width = x.shape
   layer = 0
   while f'encoder.layer.{layer}.output.dense.weight' in w:
@@ -46,7 +52,7 @@ def forward(weights: dict[str, np.ndarray], heads: int, inputs: dict[str, np.nda
     x = norm(f'{at}.output.LayerNorm',
              x + linear(f'{at}.output.dense', gelu(linear(f'{at}.intermediate.dense', x))))
     layer += 1
-  return x, np.tanh(linear('pooler.dense', x[:, 0]))
+  return x, np.tanh(linear('pooler.dense', x[:, 0])) if 'pooler.dense.weight' in w else None
 
 
 def mlm_logits(weights: dict[str, np.ndarray], sequence_output: np.ndarray, gelu) -> np.ndarray:
@@ -59,23 +65,33 @@ def mlm_logits(weights: dict[str, np.ndarray], sequence_output: np.ndarray, gelu
   return x @ w['embeddings.word_embeddings.weight'].T + w['cls.predictions.bias']
 
 
-def draw(width: int = 16, layers: int = 2, inner: int = 24) -> dict[str, np.ndarray]:
-  """Seeded weights of BertForPreTraining, with the names that transformers gives them."""
+def draw(
+    width: int = 16, layers: int = 2, inner: int = 24, embedding: int | None = None
+) -> dict[str, np.ndarray]:
+  """Seeded weights of BertForPreTraining, with the names that transformers gives them.
+
+  An `embedding` width adds `bert.embeddings_project`, as ELECTRA calls it.
+  """
+  embedding, narrow = embedding or width, embedding
   vocab, positions = tiny.Size.vocab_size, tiny.Size.max_position_embeddings
   rng = np.random.default_rng(7)
   shapes: dict[str, tuple[int, ...]] = {
-      'bert.embeddings.word_embeddings.weight': (vocab, width),
-      'bert.embeddings.position_embeddings.weight': (positions, width),
-      'bert.embeddings.token_type_embeddings.weight': (2, width),
-      'bert.embeddings.LayerNorm.weight': (width,), 'bert.embeddings.LayerNorm.bias': (width,),
+      'bert.embeddings.word_embeddings.weight': (vocab, embedding),
+      'bert.embeddings.position_embeddings.weight': (positions, embedding),
+      'bert.embeddings.token_type_embeddings.weight': (2, embedding),
+      'bert.embeddings.LayerNorm.weight': (embedding,),
+      'bert.embeddings.LayerNorm.bias': (embedding,),
       'bert.pooler.dense.weight': (width, width), 'bert.pooler.dense.bias': (width,),
-      'cls.predictions.transform.dense.weight': (width, width),
-      'cls.predictions.transform.dense.bias': (width,),
-      'cls.predictions.transform.LayerNorm.weight': (width,),
-      'cls.predictions.transform.LayerNorm.bias': (width,),
+      'cls.predictions.transform.dense.weight': (embedding, width),
+      'cls.predictions.transform.dense.bias': (embedding,),
+      'cls.predictions.transform.LayerNorm.weight': (embedding,),
+      'cls.predictions.transform.LayerNorm.bias': (embedding,),
       'cls.predictions.bias': (vocab,),
       'cls.seq_relationship.weight': (2, width), 'cls.seq_relationship.bias': (2,),
   }
+  if narrow:
+    shapes['bert.embeddings_project.weight'] = (width, embedding)
+    shapes['bert.embeddings_project.bias'] = (width,)
   for i in range(layers):
     at = f'bert.encoder.layer.{i}'
     for name in ('query', 'key', 'value'):

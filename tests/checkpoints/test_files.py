@@ -184,24 +184,6 @@ def test_changed_bytes_are_noticed(put, tmp_path, target):
     restore(open_checkpoint(str(prefix)), {'encoder': target('bert').encoder_network})
 
 
-@pytest.mark.parametrize('name, tool', [
-    ('bert/encoder/layer_0/attention/self/query/kernel', 'tf2_bert_encoder'),
-    ('bert/encoder/transformer/group_0/inner_group_0/ffn_1/output/bias', 'tf2_albert_encoder'),
-])
-def test_a_tf1_checkpoint_names_the_converter(tmp_path, name, tool):
-  import tensorflow as tf
-
-  with tf.Graph().as_default():
-    variable = tf.compat.v1.get_variable(name, [2])
-    saver = tf.compat.v1.train.Saver([variable])
-    with tf.compat.v1.Session() as session:
-      session.run(variable.initializer)
-      prefix = saver.save(session, str(tmp_path / 'bert_model.ckpt'), write_meta_graph=False)
-  assert refusal(prefix).endswith(
-      f"Convert it with TF-NLP's {tool}_checkpoint_converter and give the file that it writes "
-      '(PATH-1).')
-
-
 def test_other_formats_are_told_apart_by_content(tmp_path):
   directory = tmp_path / 'hub'
   directory.mkdir()

@@ -171,8 +171,8 @@ def test_two_formats_in_one_directory(orbax_copy, form):
   for end in ('.index', '.data-00000-of-00001'):
     shutil.copy(form('bert', 'items') + end, orbax_copy / f'ckpt-7{end}')
   assert refusal(orbax_copy).endswith(
-      'it holds steps 500, 1000 that Orbax wrote and TF2 checkpoints. Give the path of one of '
-      'them.')
+      'it holds steps 500, 1000 that Orbax wrote and TensorFlow checkpoints. Give the path of one '
+      'of them.')
   assert find_checkpoint(str(orbax_copy / '1000')).kind == 'Orbax'
   assert find_checkpoint(str(orbax_copy / 'ckpt')).kind == 'TF2'
 

@@ -242,6 +242,10 @@ def test_the_module_shares_nothing_with_the_saved_models():
     return set(imported(LIBRARY[module].read_text(), set(LIBRARY)))
 
   found = used('nlp_export.glue.fine_tuning.tokenised')
-  assert not {name for name in found if 'saved_models' in name or 'tokenization' in name}
+  layers = 'nlp_export.tokenization.tf_nlp_layers'  # TF-NLP's own, and of ours the settings alone.
+  assert {name for name in found if 'saved_models' in name or 'tokenization' in name} == {layers}
+  assert {name for name in used(layers) if name.startswith('nlp_export')} == {
+      'nlp_export.tokenization.tokenizer_types'}
+  assert layers not in used('nlp_export.tokenization.classic_wordpiece_graph')
   assert 'nlp_export.tokenizers' in found  # The description only; its build() is not called.
   assert 'nlp_export.tokenization.row_splits' in used('nlp_export.saved_models.preprocessing')

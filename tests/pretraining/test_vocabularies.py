@@ -158,6 +158,19 @@ def test_sentencepiece_is_trained_on_what_its_tokenizer_hands_over():
   assert {'c', 'e', 'i'} <= stripped and not {'C', 'é', 'ï'} & stripped
 
 
+def test_a_learned_vocabulary_s_tokenizer_does_what_learning_did(learned, tmp_path):
+  text = [Document(('Café naïve. ' * 3,) * 40, '')]
+  kept = vocabularies.sentencepiece(text, 40, False, strip_diacritics=False)
+  stripped = vocabularies.sentencepiece(text, 40, False)
+  path = tmp_path / 'spm.model'
+  for found, strips in ((kept, False), (stripped, True)):
+    path.write_bytes(found.data)
+    tokenizer = vocabularies.tokenizer_of(found.to_json(), str(path))
+    assert tokenizer == tokenizers.sentencepiece(str(path), False, strip_diacritics=strips)
+  assert vocabularies.tokenizer_of(learned.to_json(), 'v.txt') == tokenizers.wordpiece(
+      'v.txt', True)
+
+
 def test_bpe_is_another_model(pieces):
   assert vocabularies.sentencepiece(TEXT, SIZE, True, model_type='bpe').data != pieces.data
 

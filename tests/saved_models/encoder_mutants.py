@@ -144,7 +144,10 @@ class TinyEncoder(tf.train.Checkpoint):
     if bad == 'no_xla':
       x = x + 0 * tf.cast(tf.strings.length(tf.strings.as_string(tf.shape(x)[0])), tf.float32)
       outputs = [*outputs[:-1], x]
+    if bad == 'vector_dropped':
+      outputs = [*outputs[:-1], x[:, :tf.maximum(tf.shape(x)[1] - 1, 1)]]
     pooled = x[:, 0] @ self.kernel + self.bias
+    x = outputs[-1]
     pooled = pooled if bad == 'pooler_without_tanh' else tf.tanh(pooled)
     found = {names.SEQUENCE_OUTPUT: x, names.POOLED_OUTPUT: pooled,
              names.DEFAULT: x[:, 0] if bad == 'default_is_cls' else pooled,

@@ -439,9 +439,10 @@ def test_two_processes_write_the_same_bytes(tmp_path):
   vocab_file = write_vocab(tmp_path / 'vocab.txt', UNCASED)
   code = ('import sys; from nlp_export import tokenizers; '
           'from nlp_export.saved_models import preprocessing as p\n'
-          'for lower_case in (True, False): '
-          'p.save(p.build(tokenizers.wordpiece(sys.argv[1], lower_case)), '
-          'f"{sys.argv[2]}_{lower_case}")')
+          'for name, options in (("True", {}), ("False", {}), ("classic", '
+          '{"split_unknown_characters": True})): '
+          'p.save(p.build(tokenizers.wordpiece(sys.argv[1], name == "True", **options)), '
+          'f"{sys.argv[2]}_{name}")')
   running = [subprocess.Popen([sys.executable, '-c', code, vocab_file, str(tmp_path / name)],
                               cwd=ROOT, stderr=subprocess.DEVNULL) for name in ('one', 'two')]
   assert [process.wait(300) for process in running] == [0, 0]
@@ -452,6 +453,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
 
   assert content('one_True') == content('two_True')
   assert content('one_False') == content('two_False')
+  assert content('one_classic') == content('two_classic')  # A table, named by its content.
   assert content('one_True') != content('one_False')  # control
 
 
@@ -581,8 +583,10 @@ def test_vocabulary_that_tf_text_cannot_compile(tmp_path):
 
 
 @pytest.mark.conformance(75)
-def test_offsets_are_refused_where_normalisation_reorders(tmp_path):
-  vocab_file = write_vocab(tmp_path / 'v', [*UNCASED, '\u302e', '\u1b44'])
-  with pytest.raises(RequestError, match='tokenize_with_offsets = False.$'):
-    preprocessing.build(tokenizers.wordpiece(vocab_file, True), tokenize_with_offsets=True)
-  preprocessing.build(tokenizers.wordpiece(vocab_file, False), tokenize_with_offsets=True)
+def test_offsets_where_normalisation_reorders(tmp_path):
+  # Canonical ordering swaps the two marks; both belong to the d, with all of its bytes.
+  vocab_file = write_vocab(tmp_path / 'v', [*UNCASED, '##\u302e', '##\u1b44'])
+  built = preprocessing.build(tokenizers.wordpiece(vocab_file, True), tokenize_with_offsets=True)
+  tokens, starts, limits = built.tokenize_with_offsets(['D\u302e\u1b44 d'])
+  assert tokens.to_list() == [[[4, 9, 8], [4]]]
+  assert starts.to_list() == [[[0, 0, 0], [8]]] and limits.to_list() == [[[7, 7, 7], [9]]]

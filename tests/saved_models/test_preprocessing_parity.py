@@ -27,7 +27,7 @@ def write(path, tokens) -> str:
 def both(vocab_file, lower_case, **options):
   """Functions of string [batch] to [batch, (words), (pieces)]: the reference's and ours."""
   reference = layers.BertTokenizer(vocab_file=vocab_file, lower_case=lower_case)
-  ours = WordPieceGraph(tokenizers.wordpiece(vocab_file, lower_case, **options), False)
+  ours = WordPieceGraph(tokenizers.wordpiece(vocab_file, lower_case, **options))
   return (tf.function(lambda x: reference(x)), tf.function(ours.tokenize))
 
 
@@ -74,7 +74,7 @@ def test_without_replacements_exactly_the_listed_code_points_differ(minilm_dir, 
   spaces = word_separation.SPACES_FOLDED if lower_case else word_separation.SPACES_CASED
   listed = spaces + word_separation.NEW_PUNCTUATION
   reference, ours = both(f'{minilm_dir}/vocab.txt', lower_case, split_at_unicode_spaces=True)
-  fast = WordPieceGraph(tokenizers.wordpiece(f'{minilm_dir}/vocab.txt', lower_case), False)
+  fast = WordPieceGraph(tokenizers.wordpiece(f'{minilm_dir}/vocab.txt', lower_case))
   fast._replacements = types.SimpleNamespace(in_text=lambda keep_bytes: [])
   texts = [f'a{c}b' for c in listed]
   assert differing(reference, tf.function(fast.tokenize), texts) == texts
@@ -150,9 +150,9 @@ def test_a_vocabulary_of_many_spacing_marks_is_in_canonical_order(tmp_path, lowe
   reference, ours = both(vocab_file, lower_case)
   text = ['a\u302e\u1b44']
   assert not differing(reference, ours, text)
-  graph = WordPieceGraph(tokenizers.wordpiece(vocab_file, lower_case), False)
-  assert graph._reorder == lower_case
-  graph._reorder = False
+  graph = WordPieceGraph(tokenizers.wordpiece(vocab_file, lower_case))
+  assert (graph._change is not None) == lower_case
+  graph._change = None
   assert bool(differing(reference, tf.function(graph.tokenize), text)) == lower_case  # control
 
 

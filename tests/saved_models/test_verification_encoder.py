@@ -23,6 +23,9 @@ MODEL = {
     'no_pooled_output': {'encoder.outputs'},
     'no_default': {'encoder.outputs'},
     'longer': {'encoder.longest'},
+    'vector_dropped': {
+        'encoder.sequence_length', 'encoder.static_shapes', 'encoder.encoder_outputs',
+        'encoder.padding', 'encoder.equals_source'},
     'shape_lost': {'encoder.static_shapes'},
     'no_training_trace': {'encoder.traces', 'encoder.dropout', 'encoder.dropout_state'},
     'no_dropout': {'encoder.dropout'},

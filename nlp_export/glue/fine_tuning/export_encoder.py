@@ -10,7 +10,7 @@ import tensorflow_text  # noqa: F401  Registers the ops of preprocessing.
 
 from nlp_export import names
 from nlp_export.errors import CheckError
-from nlp_export.glue.fine_tuning import tokenised
+from nlp_export.glue.fine_tuning import one_length, tokenised
 from nlp_export.glue.fine_tuning.arms import PoolerStart
 from nlp_export.glue.fine_tuning.trainable_encoder import TrainableEncoder
 
@@ -34,8 +34,9 @@ def load(model: str, preprocessing: str, pooler: PoolerStart | None = None) -> T
   def tokenise(segments: Sequence[Sequence[str]], max_seq_length: int) -> Any:
     return tokenised.through_preprocessing(preprocessor, segments, max_seq_length)
 
+  padded, checked = one_length.adapted(call, tokenise, one_length.of_signature(root), model)
   return TrainableEncoder(
-      call, _trainable(root, model), tokenise,
+      padded, _trainable(root, model), checked,
       dropout_state=getattr(root, names.DROPOUT_STATE, None), pooler=pooler)
 
 

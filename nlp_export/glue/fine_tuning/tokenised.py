@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from nlp_export import names
 from nlp_export.errors import RequestError
-from nlp_export.tokenizers import SentencePiece, Tokenizer, WordPiece
+from nlp_export.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
   import tensorflow as tf
@@ -139,17 +138,11 @@ def through_tf_nlp(
 
 
 def _tf_nlp_layer(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-  from official.nlp.modeling import layers
+  from nlp_export.tokenization import tf_nlp_layers
 
-  if isinstance(tokenizer, WordPiece):
-    layer = layers.BertTokenizer(
-        vocab_file=tokenizer.vocab_file, lower_case=tokenizer.lower_case,
-        tokenizer_kwargs={'unknown_token': tokenizer.unknown})
-    return _with_plain_spaces(layer) if tokenizer.split_at_unicode_spaces else layer
-  if isinstance(tokenizer, SentencePiece):
-    return layers.SentencepieceTokenizer(
-        model_file_path=tokenizer.model_file, lower_case=tokenizer.lower_case,
-        strip_diacritics=tokenizer.strip_diacritics)
+  layer = tf_nlp_layers.layer_of(tokenizer)
+  if layer is not None:
+    return layer
   own = getattr(tokenizer, 'tokenize', None)
   if not callable(own):
     raise RequestError(
@@ -160,20 +153,6 @@ def _tf_nlp_layer(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor
         'int32 [batch, (tokens)], that calls the tokenizer the encoder was pre-trained with; or '
         'leave the baseline out')
   return own
-
-
-def _with_plain_spaces(
-    layer: Callable[[tf.Tensor], tf.RaggedTensor]) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-  """For `split_at_unicode_spaces`, which TF-NLP lacks: every Unicode space becomes ' ' first."""
-  import tensorflow as tf
-
-  def tokenize(sentences: tf.Tensor) -> tf.RaggedTensor:
-    texts = [text.decode('utf-8') for text in sentences.numpy().tolist()]
-    return layer(tf.constant([
-        ''.join(' ' if unicodedata.category(c).startswith('Z') else c for c in text)
-        for text in texts]))
-
-  return tokenize
 
 
 def _pack_of(bert_pack_inputs: Any) -> Callable[..., Mapping[str, Any]]:

@@ -27,7 +27,7 @@ from nlp_export.saved_models.verification.subject import (
   max_difference,
   output,
 )
-from nlp_export.saved_models.verification.traces import training_values
+from nlp_export.saved_models.verification.traces import fixed_length, training_values
 
 _ENCODER = (Kind.ENCODER,)
 # Compiling takes about 0.3 s a layer (2 cores, November 2026): the graph of a deeper encoder is the
@@ -49,7 +49,11 @@ REPEAT_TOLERANCE = 1e-6
 @check('encoder.inputs', 12, level=Level.MUST, kinds=_ENCODER)
 def inputs(subject: EncoderSubject) -> Passed:
   """It takes a dict of three int32 [batch, seq_length], batch 0 and seq_length 1 among them."""
-  shapes = [(1, 1), (2, 8), (0, 8)]
+  form, traced = subject.sequence, fixed_length(subject.obj)
+  if form.fixed_length != traced:
+    raise Failed(f'its traces take seq_length {traced or "of any value"}, while the encoder takes '
+                 f'{form.fixed_length or "any"}', traced)
+  shapes = [(batch, subject.length(n)) for batch, n in ((1, 1), (2, 8), (0, 8))]
   for shape in shapes:
     try:
       found = subject.call(zeros(*shape))[names.SEQUENCE_OUTPUT].shape[:1]
@@ -57,7 +61,8 @@ def inputs(subject: EncoderSubject) -> Passed:
       raise Failed(f'the call with int32 {list(shape)} failed: {first_line(error)}') from error
     if found != shape[:1]:
       raise Failed(f'input {list(shape)} gave sequence_output of batch {found[0]}')
-  return Passed(len(shapes))
+  return Passed(len(shapes), why=(
+      f'seq_length {form.fixed_length} only, as the encoder is made' if form.fixed_length else ''))
 
 
 @check('encoder.plain_inputs', 13, level=Level.REF, kinds=_ENCODER)
@@ -68,7 +73,7 @@ def plain_inputs(subject: EncoderSubject) -> Passed:
   if difference > REPEAT_TOLERANCE:
     raise Failed('NumPy arrays in another order of keys gave other outputs', difference,
                  REPEAT_TOLERANCE)
-  lists = {name: value.tolist() for name, value in zeros(2, 3).items()}
+  lists = {name: value.tolist() for name, value in zeros(2, subject.length(3)).items()}
   try:
     tf.function(lambda: subject.obj(lists), autograph=False).get_concrete_function()
   except Exception as error:
@@ -87,7 +92,7 @@ def _accepts(call: Callable[[], Any]) -> bool:
 @check('encoder.wrong_inputs', 14, level=Level.REF, kinds=_ENCODER)
 def wrong_inputs(subject: EncoderSubject) -> None:
   """A missing key, a key too many and a list instead of the dict are refused."""
-  given = as_tensors(zeros(1, 4))
+  given = as_tensors(zeros(1, subject.length(4)))
   two = {k: v for k, v in given.items() if k != names.INPUT_TYPE_IDS}
   three = {**two, names.INPUT_TYPE_IDS: given[names.INPUT_TYPE_IDS]}
   for what, wrong in (('no input_type_ids', two), ('a key too many', {**three, 'surplus': three[
@@ -99,14 +104,14 @@ def wrong_inputs(subject: EncoderSubject) -> None:
 @check('encoder.int64_inputs', 15, level=Level.REF, kinds=_ENCODER)
 def int64_inputs(subject: EncoderSubject) -> None:
   """int64 ids are refused, as the reference's exports refuse them."""
-  wide = {k: tf.constant(v, tf.int64) for k, v in zeros(1, 4).items()}
+  wide = {k: tf.constant(v, tf.int64) for k, v in zeros(1, subject.length(4)).items()}
   if _accepts(lambda: subject.obj(wide)):
     raise Failed('int64 inputs were accepted')
 
 
 @check('encoder.outputs', 16, 17, level=Level.MUST, kinds=_ENCODER)
 def outputs(subject: EncoderSubject) -> Passed:
-  """It returns float32 pooled_output and default [B, H] and sequence_output [B, S, H]."""
+  """It returns float32 pooled_output and default [B, H] and sequence_output [B, ..., H]."""
   given, found = subject.probe
   if not isinstance(found, dict):
     raise Failed(f'the outputs are no dict but a {type(found).__name__}')
@@ -118,17 +123,33 @@ def outputs(subject: EncoderSubject) -> Passed:
     raise Failed(f'{missing[0]} is missing; found {sorted(found)}')
   if subject.told.pooler == 'cls' and names.POOLED_OUTPUT in found:
     raise Failed('pooled_output is there, though the export was asked for without one')
-  batch, seq_length = given[names.INPUT_WORD_IDS].shape
+  batch = given[names.INPUT_WORD_IDS].shape[0]
   width = subject.told.hidden_size or found[names.SEQUENCE_OUTPUT].shape[-1]
   for name in required:
-    shape = (batch, seq_length, width) if name == names.SEQUENCE_OUTPUT else (batch, width)
-    if found[name].shape != shape:
-      raise Failed(f'{name} has shape {list(found[name].shape)} instead of {list(shape)}')
+    rank = 3 if name == names.SEQUENCE_OUTPUT else 2
+    shape = found[name].shape
+    if len(shape) != rank or (shape[0], shape[-1]) != (batch, width):
+      expected = [batch, 'S', width] if rank == 3 else [batch, width]
+      raise Failed(f'{name} has shape {list(shape)} instead of {expected}')
   for name, value in found.items():
     for array in value if isinstance(value, list) else [value]:
       if array.dtype != np.float32:
         raise Failed(f'{name} is {array.dtype.name} instead of float32')
   return Passed(width)
+
+
+@check('encoder.sequence_length', 17, level=Level.MUST, kinds=_ENCODER)
+def sequence_length(subject: EncoderSubject) -> Passed:
+  """sequence_output has one vector for each token: it is [B, S, H]."""
+  given, found = subject.probe
+  tokens = given[names.INPUT_WORD_IDS].shape[1]
+  vectors = output(found, names.SEQUENCE_OUTPUT).shape[1]
+  if subject.sequence.pools:
+    # How many there must be, encoder.encoder_outputs says.
+    raise NotApplicable(f'its network pools the sequence: {vectors} vectors for {tokens} tokens')
+  if vectors != tokens:
+    raise Failed(f'sequence_output has {vectors} vectors for {tokens} tokens', vectors)
+  return Passed(vectors)
 
 
 def is_poolerless(subject: EncoderSubject, found: dict[str, Any]) -> bool:
@@ -143,24 +164,30 @@ def is_poolerless(subject: EncoderSubject, found: dict[str, Any]) -> bool:
 @check('encoder.longest', 12, 24, level=Level.REF, kinds=_ENCODER)
 def longest(subject: EncoderSubject) -> Passed:
   """A sequence as long as the position embeddings works; a longer one is an error."""
-  limit = subject.max_positions
+  fixed = subject.sequence.fixed_length
+  limit = fixed or subject.max_positions
   if limit is None:
     raise NotApplicable('it has no position embeddings that tell the longest sequence')
   subject.call(zeros(1, limit))
-  if _accepts(lambda: subject.call(zeros(1, limit + 1))):
-    raise Failed(f'a sequence of {limit + 1} was accepted; there are {limit} positions', limit)
-  return Passed(limit)
+  for length in (limit + 1,) if fixed is None else (limit + 1, limit - 1):
+    # Directly if there is one length: subject.call itself takes no other.
+    call = subject.call if fixed is None else subject.obj
+    if _accepts(functools.partial(call, as_tensors(zeros(1, length)))):
+      raise Failed(f'a sequence of {length} was accepted; there are {limit} positions', limit)
+  return Passed(limit, why='a shorter one is an error as well' if fixed else '')
 
 
 @check('encoder.static_shapes', 25, level=Level.REF, kinds=_ENCODER)
 def static_shapes(subject: EncoderSubject) -> None:
   """In a tf.function, a known seq_length is known of the outputs as well."""
   width = subject.told.hidden_size or subject.probe[1][names.SEQUENCE_OUTPUT].shape[-1]
-  for seq_length in (10, None):
+  form = subject.sequence
+  for seq_length in (10, None) if form.fixed_length is None else (form.fixed_length,):
     spec = tf.TensorSpec([None, seq_length], tf.int32)
+    expected = form.output_length(seq_length)
     traced = tf.function(lambda x: subject.obj(x), autograph=False).get_concrete_function(
         dict.fromkeys(names.ENCODER_INPUTS, spec))
-    for name, shape in ((names.SEQUENCE_OUTPUT, [None, seq_length, width]),
+    for name, shape in ((names.SEQUENCE_OUTPUT, [None, expected, width]),
                         (names.DEFAULT, [None, width])):
       found = output(traced.structured_outputs, name).shape
       if found.rank is None or found.as_list() != shape:
@@ -175,7 +202,7 @@ def traces(subject: EncoderSubject) -> Passed:
   if sorted(map(str, found)) != ['False', 'True']:
     raise Failed(f'the traces have training={found}', len(found))
   try:
-    subject.call(zeros(1, 4), training=True)
+    subject.call(zeros(1, subject.length(4)), training=True)
   except Exception as error:
     raise Failed(f'training=True is refused: {first_line(error)}') from error
   return Passed(len(found))
@@ -203,8 +230,9 @@ def dropout(subject: EncoderSubject) -> Passed:
     drops = subject.draws_random_numbers
   if drops is None:
     raise Failed('there is no trace with training=True')
-  given = {k: np.repeat(v[:1], 16, axis=0) for k, v in subject.probe[0].items()}
   # One call with 16 equal examples shows as much as 16 calls: each example has its own mask.
+  copies = 16 if (subject.sequence.padded_length or 0) <= 512 else 4  # Of long rows, fewer.
+  given = {k: np.repeat(v[:1], copies, axis=0) for k, v in subject.probe[0].items()}
   training = subject.call(given, training=True)
   inference = subject.call(given)
   still = float(np.mean(np.std(output(inference, names.DEFAULT), axis=0)))
@@ -212,8 +240,12 @@ def dropout(subject: EncoderSubject) -> Passed:
   if still > 1e-6:
     raise Failed('without training, equal examples of a batch give different outputs', still, 1e-6)
   if drops and spread <= 1e-3:
-    raise Failed('training=True does not drop anything (standard deviation of default over 16 '
-                 'equal examples; more than 0.001 was expected)', spread, 1e-3)
+    raise Failed('training=True does not drop anything (standard deviation of default over '
+                 f'{copies} equal examples; more than 0.001 was expected)', spread, 1e-3)
+  if not drops and subject.told.training_effect:
+    if spread > TOLERANCE:
+      raise Failed('training=True drops, though the dropout rate is 0', spread, TOLERANCE)
+    return Passed(spread, TOLERANCE, f'dropout rate 0; {subject.told.training_effect}')
   if not drops:
     difference = max_difference(training[names.SEQUENCE_OUTPUT], inference[names.SEQUENCE_OUTPUT])
     if difference > TOLERANCE:
@@ -235,7 +267,7 @@ def dropout_state(subject: EncoderSubject) -> Passed:
     raise Failed('its dropout masks depend on no variable that could be set or saved')
   if state.dtype != tf.int64 or state.shape.as_list() != [2] or state.trainable:
     raise Failed(f'dropout_state is {state.dtype.name} {state.shape}, not an untrained int64 [2]')
-  given = zeros(2, 4)
+  given = zeros(2, subject.length(4))
   before = state.numpy()
   first = subject.call(given, training=True)
   if state.numpy().tolist() != [before[0], before[1] + 1]:
@@ -264,7 +296,7 @@ def xla(subject: EncoderSubject) -> Passed:
   key = ('xla', tuple(sorted((subject.ops(training=False) or {}).items())))
   if key in subject.memory:
     return subject.memory[key]
-  given = {k: v[:, :4] for k, v in subject.probe[0].items()}
+  given = {k: v[:, :subject.length(4)] for k, v in subject.probe[0].items()}
   compiled = tf.function(lambda x: subject.obj(x)[names.SEQUENCE_OUTPUT], jit_compile=True,
                          autograph=False)
   try:

@@ -47,21 +47,25 @@ def default(subject: EncoderSubject) -> Passed:
 @check('encoder.encoder_outputs', 16, 19, level=Level.REF, kinds=_ENCODER, scope=_VARIABLES)
 def encoder_outputs(subject: EncoderSubject) -> Passed:
   """encoder_outputs is a list with one tensor for each layer; the last is sequence_output."""
-  _, found = subject.sentence_outputs[0]
+  given, found = subject.sentence_outputs[0]
   layers = found.get(names.ENCODER_OUTPUTS)
   if not isinstance(layers, list):
     raise Failed(f'there is no list encoder_outputs; found {sorted(found)}')
-  if subject.num_layers is not None and len(layers) != subject.num_layers:
+  first = int(subject.told.embeddings_first)
+  if subject.num_layers is not None and len(layers) != subject.num_layers + first:
     raise Failed(f'encoder_outputs has {len(layers)} entries for {subject.num_layers} layers',
                  len(layers))
-  shape = found[names.SEQUENCE_OUTPUT].shape
-  for i, layer in enumerate(layers):
-    if layer.shape != shape:
-      raise Failed(f'encoder_outputs[{i}] has shape {list(layer.shape)}, not {list(shape)}')
+  batch, _, width = found[names.SEQUENCE_OUTPUT].shape
+  taken = given.inputs[names.INPUT_WORD_IDS].shape[1]
+  lengths = [taken] * first + list(subject.sequence.layer_lengths(taken, len(layers) - first))
+  for i, (layer, length) in enumerate(zip(layers, lengths, strict=True)):
+    if layer.shape != (batch, length, width):
+      raise Failed(f'encoder_outputs[{i}] has shape {list(layer.shape)}, not '
+                   f'{[batch, length, width]}')
   difference = max_difference(layers[-1], found[names.SEQUENCE_OUTPUT])
   if difference > 0:
     raise Failed('the last of encoder_outputs is not sequence_output', difference, 0.0)
-  return Passed(len(layers))
+  return Passed(len(layers), why='the embeddings, then each layer' if first else '')
 
 
 @check('encoder.pooler', 20, level=Level.REF, kinds=_ENCODER, scope=_VARIABLES)
@@ -150,8 +154,15 @@ def difference_to(expected: np.ndarray, found: np.ndarray) -> float:
 @check('encoder.padding', 22, level=Level.MUST, kinds=_ENCODER)
 def padding(subject: EncoderSubject) -> Passed:
   """What stands under mask 0 does not change the outputs at real positions."""
+  if subject.told.inexact_padding:
+    raise NotApplicable(f'{subject.told.inexact_padding}: so is the encoder it was made from')
   given, found = subject.probe
   sequence = found[names.SEQUENCE_OUTPUT][:, :6]
+  if subject.sequence.fixed_length is not None:
+    difference = max_difference(sequence[0], sequence[1])
+    if difference > TOLERANCE:
+      raise Failed('padding changes the outputs at real positions', difference, TOLERANCE)
+    return Passed(difference, TOLERANCE, 'at its one length')
   short = subject.call({k: v[:1, :6] for k, v in given.items()})[names.SEQUENCE_OUTPUT]
   difference = max(max_difference(sequence[0], sequence[1]), max_difference(sequence[0], short[0]))
   if difference > TOLERANCE:
@@ -194,8 +205,9 @@ def signature(subject: EncoderSubject) -> Passed:
   returned = sorted(serve.structured_outputs)
   given, expected = subject.probe
   flat = {k: v for k, v in expected.items() if not isinstance(v, list)}
-  flat.update({names.serving_output(i): v
-               for i, v in enumerate(expected.get(names.ENCODER_OUTPUTS, ()))})
+  # A signature has no lists: encoder_outputs_0 ..., and likewise what else an encoder returns.
+  flat.update({f'{k}_{i}': v for k, values in expected.items() if isinstance(values, list)
+               for i, v in enumerate(values)})
   if taken != sorted(names.ENCODER_INPUTS):
     raise Failed(f'serving_default takes {taken}', known_defect=9)
   try:

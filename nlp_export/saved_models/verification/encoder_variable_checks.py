@@ -110,7 +110,7 @@ def gradients(subject: EncoderSubject) -> Passed:
          tuple(sorted((subject.ops(training=False) or {}).items())))
   if key in subject.memory:
     return subject.memory[key]
-  given = as_tensors(zeros(2, 4))
+  given = as_tensors(zeros(2, subject.length(4)))
   missing: list[str] = []
 
   def trace() -> None:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from nlp_export.encoder_config.sequence_form import SequenceForm
 from nlp_export.saved_models.verification.registry import Kind
 
 TANH = 'tanh'
@@ -31,7 +32,13 @@ class EncoderExpectation:
     mlm_activation: 'gelu' (tanh form), 'gelu_erf', 'relu', 'tanh', 'swish' ... of the head.
     pooler: 'tanh' for tanh(CLS W + b), 'cls' if there is no pooled_output and default is [CLS].
     num_layers, hidden_size, max_positions, type_vocab_size: of the encoder.
+    sequence: which lengths the encoder takes and how many vectors each layer returns.
+    inexact_padding: why padding changes the outputs at real positions, where the network is made
+      so; '' where it does not.
+    embeddings_first: whether encoder_outputs starts with the embeddings.
     dropout: whether training=True drops anything.
+    training_effect: what training=True changes besides dropout, by the network's definition; ''
+      for nothing.
     dropout_state: whether there is a `dropout_state` variable, as our exports have.
     asset_sha256: SHA-256 of each file in assets/, by base name.
     lower_case: value of `do_lower_case` (WordPiece), else None.
@@ -48,11 +55,19 @@ class EncoderExpectation:
   hidden_size: int | None = None
   max_positions: int | None = None
   type_vocab_size: int | None = None
+  sequence: SequenceForm | None = None
+  inexact_padding: str = ''
+  embeddings_first: bool = False
   dropout: bool | None = None
+  training_effect: str = ''
   dropout_state: bool | None = None
   asset_sha256: Mapping[str, str] | None = None
   lower_case: bool | None = None
   tokenizer: str | None = None
+
+  def __post_init__(self) -> None:
+    if isinstance(self.sequence, Mapping):  # As it comes from JSON.
+      object.__setattr__(self, 'sequence', SequenceForm(**self.sequence))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +85,7 @@ class PreprocessingExpectation:
     num_segments: the most segments that bert_pack_inputs takes.
     no_assert: whether Assert nodes must be absent.
     special_tokens: the exact value of get_special_tokens_dict().
+    unknown_token: of a WordPiece vocabulary, where it has another name than '[UNK]'.
     asset_sha256: SHA-256 of each file in assets/, by base name.
   """
 
@@ -82,6 +98,7 @@ class PreprocessingExpectation:
   num_segments: int | None = None
   no_assert: bool | None = None
   special_tokens: Mapping[str, int] | None = None
+  unknown_token: str | None = None
   asset_sha256: Mapping[str, str] | None = None
 
 

@@ -39,7 +39,8 @@ def _need_mlm(subject: EncoderSubject) -> None:
 
 def _inputs(subject: EncoderSubject, positions: list[int]) -> dict[str, np.ndarray]:
   inputs = {k: v[:2] for k, v in subject.probe[0].items()}
-  inputs[names.MASKED_LM_POSITIONS] = np.array([positions] * 2, np.int32).reshape(2, -1)
+  width = inputs[names.INPUT_WORD_IDS].shape[1]
+  inputs[names.MASKED_LM_POSITIONS] = np.array([positions] * 2, np.int32).reshape(2, -1) % width
   return inputs
 
 
@@ -73,9 +74,8 @@ def outputs(subject: EncoderSubject) -> Passed:
     if logits.shape != shape or logits.dtype != np.float32:
       raise Failed(f'mlm_logits is {logits.dtype.name} {list(logits.shape)}, not float32 '
                    f'{list(shape)}')
-  spec = tf.TensorSpec([None, None], tf.int32)
   traced = tf.function(lambda x: subject.mlm(x), autograph=False).get_concrete_function(
-      dict.fromkeys(names.MLM_INPUTS, spec))
+      subject.specs(names.MLM_INPUTS))
   static = traced.structured_outputs[names.MLM_LOGITS].shape
   if static.rank != 3:
     raise Failed(f'mlm_logits has the static shape {static} in a tf.function')

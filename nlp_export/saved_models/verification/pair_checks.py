@@ -40,6 +40,10 @@ def feeds_encoder(subject: PreprocessingSubject) -> Passed:
   if limit is not None and subject.default_seq_length > limit:
     raise Failed(f'default_seq_length is {subject.default_seq_length}; the encoder has {limit} '
                  'positions', subject.default_seq_length, known_defect=13)
+  fixed = encoder.sequence.fixed_length
+  if fixed is not None and subject.default_seq_length != fixed:
+    raise Failed(f'default_seq_length is {subject.default_seq_length}; the encoder takes {fixed} '
+                 'tokens only', subject.default_seq_length, known_defect=13)
   try:
     found = encoder.obj(subject.obj(tf.constant(TEXTS[:2])))
   except Exception as error:

@@ -126,6 +126,11 @@ class PreprocessingSubject(Subject):
                           'the vocabulary')
     return vocabulary(files.read_bytes(self.file('assets', self.asset_names[0])))
 
+  @property
+  def unknown_token(self) -> bytes:
+    """What a WordPiece vocabulary has for unknown words."""
+    return (self.told.unknown_token or '[UNK]').encode()
+
   @shared
   def sentencepiece_model(self) -> bytes:
     """Reading the SentencePiece model out of the graph."""

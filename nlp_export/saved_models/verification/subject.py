@@ -10,13 +10,14 @@ import collections
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from nlp_export import names
+from nlp_export.encoder_config.sequence_form import SequenceForm
 from nlp_export.saved_models.verification import reference
 from nlp_export.saved_models.verification.job import (
   EncoderExpectation,
@@ -27,6 +28,7 @@ from nlp_export.saved_models.verification.registry import Kind, NotApplicable, N
 from nlp_export.saved_models.verification.traces import (
   RANDOM_OP,
   concrete_functions,
+  fixed_length,
   kind_of,
   ops_below,
   training_of,
@@ -132,10 +134,29 @@ class EncoderSubject(Subject):
     cache = self.__dict__.setdefault('_functions', {})
     key = (id(obj), training, *sorted(keys))
     if key not in cache:
-      spec = {name: tf.TensorSpec([None, None], tf.int32) for name in keys}
+      spec = self.specs(keys)
       cache[key] = tf.function(lambda x: obj(x, training=training), input_signature=[spec],
                                autograph=False)
     return cache[key]
+
+  def specs(self, keys: Iterable[str]) -> dict[str, tf.TensorSpec]:
+    """int32 [None, seq_length] by name; seq_length is None unless there is only one."""
+    return {name: tf.TensorSpec(
+        [None, self.sequence.fixed_length if name in names.ENCODER_INPUTS else None], tf.int32)
+        for name in keys}
+
+  @property
+  def sequence(self) -> SequenceForm:
+    """Which lengths it takes: as told, or by the inputs of its traces."""
+    if self.told.sequence is not None:
+      return self.told.sequence
+    if '_sequence' not in self.__dict__:
+      self.__dict__['_sequence'] = SequenceForm(fixed_length=fixed_length(self.obj))
+    return self.__dict__['_sequence']
+
+  def length(self, wanted: int) -> int:
+    """The seq_length of an input where `wanted` tokens would do."""
+    return self.sequence.length(wanted)
 
   def named(self, pattern: str) -> tf.Variable | None:
     """The first trainable variable whose name matches a regular expression, or None."""
@@ -212,14 +233,15 @@ class EncoderSubject(Subject):
   def probe(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Calling the encoder on the probe batch.
 
-    Rows: 0 six tokens padded with zeros to ten; 1 the same with other ids and types under
-    mask 0; 2 the tokens of row 0 with other types. Inputs and outputs.
+    Rows: 0 six tokens padded with zeros to ten (or to the only length there is); 1 the same with
+    other ids and types under mask 0; 2 the tokens of row 0 with other types. Inputs and outputs.
     """
     ids = 1 + np.arange(6) % max(self.vocab_size - 1, 1)
-    inputs = {name: np.zeros((3, 10), np.int32) for name in names.ENCODER_INPUTS}
-    inputs[names.INPUT_WORD_IDS][:, :6] = ids
+    length = self.length(10)
+    inputs = {name: np.zeros((3, length), np.int32) for name in names.ENCODER_INPUTS}
+    inputs[names.INPUT_WORD_IDS][:, :6] = ids[:length]
     inputs[names.INPUT_MASK][:, :6] = 1
-    inputs[names.INPUT_WORD_IDS][1, 6:] = ids[:4]
+    inputs[names.INPUT_WORD_IDS][1, 6:] = np.resize(ids, max(length - 6, 0))
     if (self.type_vocab_size or 1) > 1:
       inputs[names.INPUT_TYPE_IDS][1, 6:] = 1
       inputs[names.INPUT_TYPE_IDS][2, 3:6] = 1

@@ -167,9 +167,9 @@ def literal_special_tokens(subject: PreprocessingSubject) -> None:
 @check('preprocessing.long_word', 68, level=Level.REF, kinds=_PREPROCESSING)
 def long_word(subject: PreprocessingSubject) -> Passed:
   """A word of more than 100 bytes is one [UNK]."""
-  if b'[UNK]' not in subject.vocab:
+  if subject.unknown_token not in subject.vocab:
     raise NotApplicable('its vocabulary has no [UNK]')
-  unknown = subject.vocab.index(b'[UNK]')
+  unknown = subject.vocab.index(subject.unknown_token)
   ids = subject.ids_of(tf.constant(['a' * 101]))[0]
   if ids != [unknown]:
     raise Failed(f'a word of 101 bytes gives {len(ids)} ids ({ids[:3]} ...), not one [UNK]')

@@ -53,6 +53,20 @@ def training_of(function: Any) -> Any:
   return args[1] if len(args) > 1 else None
 
 
+def fixed_length(obj: Any) -> int | None:
+  """The static seq_length of the encoder inputs in every trace; None if it is open."""
+  lengths = {tuple(spec.shape)[1:2] for function in concrete_functions(obj)
+             for spec in _word_ids_of(function)}
+  only = lengths.pop() if len(lengths) == 1 else ()
+  return int(only[0]) if only and only[0] is not None else None
+
+
+def _word_ids_of(function: Any) -> list[Any]:
+  args, kwargs = function.structured_input_signature
+  return [value[names.INPUT_WORD_IDS] for value in (*args, *kwargs.values())
+          if isinstance(value, dict) and names.INPUT_WORD_IDS in value]
+
+
 def training_values(obj: Any) -> list[Any]:
   """`training` of each trace of a loaded callable."""
   return [training_of(f) for f in concrete_functions(obj)]
