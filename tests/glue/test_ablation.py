@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import types
+from pathlib import Path
 
 import pytest
 
@@ -163,7 +165,12 @@ def test_a_study_that_cannot_be_planned_is_refused(text, end, tiny_uncased, tmp_
 
 
 def test_a_missing_value_is_asked_for_by_its_macro(tiny_uncased, tmp_path, glue):
-  done = dry_run(tmp_path, '', CHECKPOINT=tiny_uncased['CHECKPOINT'], GLUE_DIR=glue)
+  prefix = Path(tiny_uncased['CHECKPOINT'])
+  alone = tmp_path / 'alone'  # Beside it lie files that would be named.
+  alone.mkdir()
+  for path in prefix.parent.glob(f'{prefix.name}.*'):
+    shutil.copy(path, alone)
+  done = dry_run(tmp_path, '', CHECKPOINT=str(alone / prefix.name), GLUE_DIR=glue)
   assert done.status == 2
   assert '--set VOCAB_FILE=... or --set SP_MODEL_FILE=... or --set TOKENIZER=...' in done.stderr
 
