@@ -11,18 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nlp_export import files
+from nlp_export.encoder_config.bert_config_fields import FIELDS
 from nlp_export.encoder_config.encoder_blocks import Place, complete_block, did_you_mean
 from nlp_export.encoder_config.encoder_spec import EncoderSpec
 from nlp_export.errors import RequestError
-
-# Key of BertConfig -> field of TF-NLP's block. All are required.
-_KEYS: Mapping[str, str] = {
-    'vocab_size': 'vocab_size', 'hidden_size': 'hidden_size', 'num_hidden_layers': 'num_layers',
-    'num_attention_heads': 'num_attention_heads', 'intermediate_size': 'intermediate_size',
-    'hidden_act': 'hidden_activation', 'hidden_dropout_prob': 'dropout_rate',
-    'attention_probs_dropout_prob': 'attention_dropout_rate',
-    'max_position_embeddings': 'max_position_embeddings', 'type_vocab_size': 'type_vocab_size',
-    'initializer_range': 'initializer_range'}
 
 # Keys of Google's own files that no BERT or ALBERT code reads -> the only value that they may have
 # (None: any). The multilingual BERT files have the first six, ALBERT's the others.
@@ -54,7 +46,7 @@ def is_legacy(values: Mapping[str, Any], as_json: bool) -> bool:
     return False
   if set(values) & {'num_hidden_layers', 'hidden_act', 'hidden_dropout_prob'}:
     return True
-  return as_json and bool(set(values) & set(_KEYS))
+  return as_json and bool(set(values) & set(FIELDS))
 
 
 def legacy(path: str, values: Mapping[str, Any]) -> EncoderSpec:
@@ -71,7 +63,7 @@ def legacy(path: str, values: Mapping[str, Any]) -> EncoderSpec:
         ' exact one (Hugging Face). Add "model_type": "bert" if Hugging Face wrote it, or remove'
         f' {", ".join(foreign)} if Google did')
   encoder_type = 'albert' if set(values) & set(_ALBERT_KEYS) else 'bert'
-  required = [*_KEYS, *(['embedding_size'] if encoder_type == 'albert' else [])]
+  required = [*FIELDS, *(['embedding_size'] if encoder_type == 'albert' else [])]
   known = [*required, 'embedding_size', *_HARMLESS, *_ALBERT_KEYS]
   unknown = [key for key in values if key not in known]
   missing = [key for key in required if key not in values]
@@ -93,7 +85,7 @@ def _gaps(unknown: list[str], missing: list[str]) -> str:
   parts, renames = [], []
   for key in unknown:
     # A misspelt key is most likely one of those that are missing.
-    parts.append(key + did_you_mean(key, missing or [*_KEYS, *_HARMLESS, 'embedding_size']))
+    parts.append(key + did_you_mean(key, missing or [*FIELDS, *_HARMLESS, 'embedding_size']))
   if unknown:
     renames.append(f'unknown keys: {", ".join(parts)}')
   if missing:
@@ -107,7 +99,7 @@ def _gaps(unknown: list[str], missing: list[str]) -> str:
 def _from_keys(
     path: str, encoder_type: str, values: Mapping[str, Any], what: str, notes: list[str],
 ) -> EncoderSpec:
-  fields = dict(_KEYS)
+  fields = dict(FIELDS)
   if values.get('embedding_size') is not None:
     fields['embedding_size'] = 'embedding_width' if encoder_type == 'albert' else 'embedding_size'
   block = {field: values[key] for key, field in fields.items()}

@@ -10,13 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-_SIZES: Mapping[str, str] = {
-    'vocab_size': 'vocab_size', 'hidden_size': 'hidden_size', 'num_hidden_layers': 'num_layers',
-    'num_attention_heads': 'num_attention_heads', 'intermediate_size': 'intermediate_size',
-    'hidden_act': 'hidden_activation', 'hidden_dropout_prob': 'dropout_rate',
-    'attention_probs_dropout_prob': 'attention_dropout_rate',
-    'max_position_embeddings': 'max_position_embeddings', 'type_vocab_size': 'type_vocab_size',
-    'initializer_range': 'initializer_range'}
+from nlp_export.encoder_config.bert_config_fields import FIELDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +49,12 @@ class Family:
 
 
 _ONE_BLOCK = "TF-NLP's albert encoder has one block that all layers share"
-_BERT = Family('bert', 'BERT', 'Bert', 'bert', _SIZES)
+_BERT = Family('bert', 'BERT', 'Bert', 'bert', FIELDS)
 _ALBERT = Family(
-    'albert', 'ALBERT', 'Albert', 'albert', {**_SIZES, 'embedding_size': 'embedding_width'},
+    'albert', 'ALBERT', 'Albert', 'albert', {**FIELDS, 'embedding_size': 'embedding_width'},
     only={'num_hidden_groups': (1, _ONE_BLOCK), 'inner_group_num': (1, _ONE_BLOCK)})
 _ELECTRA = Family(
-    'electra', 'ELECTRA', 'Electra', 'bert', {**_SIZES, 'embedding_size': 'embedding_size'},
+    'electra', 'ELECTRA', 'Electra', 'bert', {**FIELDS, 'embedding_size': 'embedding_size'},
     mlm_activation='gelu',
     notes=("ELECTRA is TF-NLP's bert with factorised embeddings; it has no pooler",))
 _DISTILBERT = Family(

@@ -1,6 +1,5 @@
 """encoder_config/hf_config.py: Hugging Face's config.json, honoured or refused."""
 
-import json
 import os
 
 import pytest
@@ -41,25 +40,7 @@ BLOCK = {
 GELU_NOTE = 'hidden_act "gelu" is the exact form in Hugging Face\'s files: gelu_erf'
 
 
-@pytest.fixture
-def read(tmp_path):
-  def read_(values):
-    path = tmp_path / 'x.json'
-    path.write_text(json.dumps(values))
-    return encoder_files.read(str(path))
-  return read_
-
-
-@pytest.fixture
-def message(read):
-  def message_(values):
-    with pytest.raises(RequestError) as caught:
-      read(values)
-    return str(caught.value)
-  return message_
-
-
-def _without(values, *keys):
+def without(values, *keys):
   return {key: value for key, value in values.items() if key not in keys}
 
 
@@ -72,8 +53,8 @@ def test_hugging_face_gelu_is_the_exact_form(read):
 
 
 def test_either_of_the_two_keys_tells(read):
-  assert read(_without(HUGGING_FACE, 'model_type')).hidden_activation == 'gelu_erf'
-  assert read(_without(HUGGING_FACE, 'architectures')).hidden_activation == 'gelu_erf'
+  assert read(without(HUGGING_FACE, 'model_type')).hidden_activation == 'gelu_erf'
+  assert read(without(HUGGING_FACE, 'architectures')).hidden_activation == 'gelu_erf'
 
 
 @pytest.mark.parametrize(('act', 'wanted'), [
@@ -84,7 +65,7 @@ def test_hugging_face_activations(read, act, wanted):
 
 
 def test_hugging_faces_own_defaults_are_noted(read):
-  spec = read(_without(HUGGING_FACE, 'layer_norm_eps', 'position_embedding_type'))
+  spec = read(without(HUGGING_FACE, 'layer_norm_eps', 'position_embedding_type'))
   assert spec.notes == (
       GELU_NOTE, "not in the file, so Hugging Face's defaults: layer_norm_eps,"
                  ' position_embedding_type (1e-12, absolute)')
@@ -142,7 +123,7 @@ def test_hugging_face_refusals(message, change, part, end):
 
 
 def test_hugging_face_file_with_missing_keys(message):
-  found = message(_without(HUGGING_FACE, 'num_hidden_layers', 'hidden_act'))
+  found = message(without(HUGGING_FACE, 'num_hidden_layers', 'hidden_act'))
   assert 'configuration without num_hidden_layers, hidden_act.' in found
   assert found.endswith('with the values that the model was trained with')
 
@@ -203,9 +184,9 @@ def test_mobilebert(read):
      'Build the network in Python: ENCODER = @my_module.my_encoder'),
     ({**DISTILBERT, 'activation': 'quick_gelu'}, "activation is 'quick_gelu'",
      'relu, relu6, sigmoid, silu, swish, tanh'),
-    (_without(DISTILBERT, 'dim', 'n_heads'), 'distilbert configuration without dim, n_heads.',
+    (without(DISTILBERT, 'dim', 'n_heads'), 'distilbert configuration without dim, n_heads.',
      'Add dim, n_heads with the values that the model was trained with'),
-    (_without(MOBILEBERT, 'classifier_activation'), 'without classifier_activation.',
+    (without(MOBILEBERT, 'classifier_activation'), 'without classifier_activation.',
      'Add classifier_activation with the values that the model was trained with'),
     ({**DISTILBERT, 'architectures': ['BertModel']}, "its architectures are ['BertModel']",
      'one of the two is wrong. Correct the file'),

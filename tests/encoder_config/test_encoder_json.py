@@ -6,8 +6,7 @@ import pytest
 from official.legacy.bert import configs as legacy_configs
 
 from nlp_export import encoders
-from nlp_export.encoder_config import encoder_files, encoder_json
-from nlp_export.errors import RequestError
+from nlp_export.encoder_config import encoder_json
 
 LEGACY = {
     'vocab_size': 60, 'hidden_size': 16, 'num_hidden_layers': 2, 'num_attention_heads': 2,
@@ -29,25 +28,7 @@ BLOCK = {
     'initializer_range': 0.05}
 
 
-@pytest.fixture
-def read(tmp_path):
-  def read_(values):
-    path = tmp_path / 'x.json'
-    path.write_text(json.dumps(values))
-    return encoder_files.read(str(path))
-  return read_
-
-
-@pytest.fixture
-def message(read):
-  def message_(values):
-    with pytest.raises(RequestError) as caught:
-      read(values)
-    return str(caught.value)
-  return message_
-
-
-def _without(values, *keys):
+def without(values, *keys):
   return {key: value for key, value in values.items() if key not in keys}
 
 
@@ -84,10 +65,10 @@ def test_an_albert_config_is_an_albert(read):
 
 
 @pytest.mark.parametrize(('values', 'part', 'end'), [
-    ({**_without(LEGACY, 'num_hidden_layers'), 'num_layers': 2},
+    ({**without(LEGACY, 'num_hidden_layers'), 'num_layers': 2},
      'unknown keys: num_layers (did you mean num_hidden_layers?); missing keys: num_hidden_layers.',
      'Add num_hidden_layers with the values that the model was trained with'),
-    (_without(LEGACY, 'type_vocab_size', 'hidden_act', 'vocab_size'),
+    (without(LEGACY, 'type_vocab_size', 'hidden_act', 'vocab_size'),
      'missing keys: vocab_size, hidden_act, type_vocab_size.',
      'Add vocab_size, hidden_act, type_vocab_size with the values that the model was trained with'),
     ({**LEGACY, 'hiden_size': 32}, 'unknown keys: hiden_size (did you mean hidden_size?).',
@@ -120,7 +101,7 @@ def test_legacy_refusals(message, values, part, end):
 def test_tf_nlps_own_reader_is_silent_about_all_of_that(tmp_path):
   """The control for the refusals: TF-NLP's reader takes a default where the file meant 2."""
   path = tmp_path / 'x.json'
-  path.write_text(json.dumps({**_without(LEGACY, 'num_hidden_layers'), 'num_layers': 2}))
+  path.write_text(json.dumps({**without(LEGACY, 'num_hidden_layers'), 'num_layers': 2}))
   assert legacy_configs.BertConfig.from_json_file(str(path)).num_hidden_layers == 12
 
 
