@@ -17,10 +17,12 @@ from nlp_export.poolers import keep
 from nlp_export.tokenizers import WordPiece
 from tests import tiny
 from tests.checkpoints import tf1_written as tf1
+from tests.glue import official_layout
 from tests.in_process import run_main, settings
 
 EXPORT = 'gin/runs/export.gin'
-USING_CHECKPOINT = ('export', 'glue_check', 'pooler_ablation', 'inspect_checkpoint')
+USING_CHECKPOINT = ('export', 'glue_check', 'pooler_ablation', 'glue_submission',
+                    'inspect_checkpoint', 'convert_checkpoint', 'pretrain')
 
 
 @pytest.fixture(scope='module')
@@ -104,10 +106,18 @@ def test_an_export_with_its_masked_lm_head(published, tmp_path):
 @pytest.mark.parametrize('name', USING_CHECKPOINT)
 def test_every_run_file_takes_it(name, published, tmp_path):
   given = macros(published)
+  other = {
+      'export': {}, 'convert_checkpoint': {'TO': 'tf2'},
+      'glue_check': {'TASKS': "('builtin_word_order',)"},
+      'pooler_ablation': {'TASKS': "('builtin_word_order',)"},
+      'glue_submission': {'GLUE_DIR': official_layout.write(tmp_path / 'glue')},
+      'pretrain': {'INITIAL_CHECKPOINT': given['CHECKPOINT']}}
   if name == 'inspect_checkpoint':
     given = {'CHECKPOINT': given['CHECKPOINT']}
-  elif name != 'export':
-    given['TASKS'] = "('builtin_word_order',)"
+  else:
+    given |= other[name]
+  if name == 'pretrain':
+    del given['CHECKPOINT']
   done = run_main(f'gin/runs/{name}.gin', *settings(**given), '--dry_run',
                   f'--out_dir={tmp_path / "out"}')
   assert done.status == 0, done.output
