@@ -18,7 +18,7 @@ from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run, experiment, require
 from nlp_export.own_parts import explain_part
-from nlp_export.tokenization import choosing, recorded
+from nlp_export.tokenization import choosing, hf_settings, recorded
 from nlp_export.tokenizers import Tokenizer
 
 
@@ -62,6 +62,9 @@ def convert_checkpoint(
   wants_tokenizer = to != requests.TF2 and not brings and not any(named.values())
   beside.require(found, encoder=not (encoder or encoder_config or found.encoder_config),
                  tokenizer=wants_tokenizer)
+  of_hugging_face = found.kind == checkpoints.HUGGING_FACE
+  if of_hugging_face and not (brings or any(named.values())):
+    hf_settings.refuse_tokenizer_json(found.path)
   if mlm_activation is not None and mlm_activation.lower() not in ACTIVATIONS:
     raise RequestError(
         f'convert_checkpoint.mlm_activation is {mlm_activation!r}, which is no activation that '
@@ -95,6 +98,7 @@ def convert_checkpoint(
     notes = (*notes, *hugging_face_files.tokenizer_notes(made))
   said = (*found.notes, *notes, *spec.notes)
   inputs = [*found.files, *([made.asset_file] if made and made.asset_file else ()),
+            *(hf_settings.files_of(found.path) if of_hugging_face else ()),
             *([encoder_config] if encoder_config else ())]
   return Plan(
       lines=[*_plan_lines(request), *said],

@@ -118,10 +118,13 @@ def export(
     made_tokenizer.check(spec.vocab_size if spec else None)
     tokenizer_line = f'tokenizer: {made_tokenizer.description()}'
   if names.PREPROCESSING in types:
-    tokenizers.check_default_seq_length(
-        default_seq_length, spec.max_positions if spec else None, num_segments)
-    if spec:
+    tokenizers.check_default_seq_length(default_seq_length, None, num_segments)
+    if spec:  # Where there is one length only, "or less" would be wrong.
       sequence_form.check_default_seq_length(spec, default_seq_length)
+      tokenizers.check_default_seq_length(default_seq_length, spec.max_positions, num_segments)
+    if spec and spec.type_vocab_size and spec.type_vocab_size < num_segments:
+      notes = (*notes, f'the encoder was trained on {spec.type_vocab_size} segment type, and the'
+               f' preprocessing packs up to {num_segments} segments: pack no more than that')
   request = exporting.ExportRequest(
       tokenizer=made_tokenizer,
       export_types=types,
@@ -145,6 +148,8 @@ def export(
   )
   inputs = [*(found.files if found and wants_encoder else ()),
             *([made_tokenizer.asset_file] if made_tokenizer.asset_file else ()),
+            *(hf_settings.files_of(found.path)
+              if found and found.kind == checkpoints.HUGGING_FACE else ()),
             *([encoder_config] if encoder_config and wants_encoder else ())]
   return exporting.ExportPlan(
       request=request,

@@ -6,6 +6,7 @@ file's macros. What a tokenizer is stands in tokenizer_types.py. Light: no Tenso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -144,10 +145,22 @@ def from_macros(
     return made_of(str(file), True), (
         'do_lower_case = True (not given; the default for SentencePiece models)',)
   guess = 'uncased' in files.basename(str(file))
+  if not guess and not _has_capitals(WordPiece(str(file), guess)):
+    raise RequestError(
+        f'DO_LOWER_CASE is not given, and {files.basename(str(file))} does not say: its name has no'
+        ' "uncased" in it, but none of its tokens has a capital letter, so that every word with'
+        ' one would be unknown. Write --set DO_LOWER_CASE=True if the encoder was trained on'
+        ' lower-cased text, --set DO_LOWER_CASE=False if not.')
   return made_of(str(file), guess), (
       f'do_lower_case = {guess} (not given; guessed, because the file name '
       f'{files.basename(str(file))} has {"" if guess else "no "}"uncased" in it; '
       f'--set DO_LOWER_CASE={not guess} if that is wrong)',)
+
+
+def _has_capitals(tokenizer: WordPiece) -> bool:
+  """Whether a token has a capital letter of ASCII; special ones, [UNK] or <S>, do not count."""
+  return any(re.search('[A-Z]', token) and not re.fullmatch(r'\[.*\]|<.*>', token)
+             for token in tokenizer.vocabulary)
 
 
 def _made(tokenizer: Callable[[], Tokenizer] | Tokenizer) -> Tokenizer:

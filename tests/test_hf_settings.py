@@ -138,6 +138,8 @@ def test_record_joins_the_files_of_a_directory(tmp_path):
 
 @pytest.mark.parametrize(('model', 'end'), [
     ({'type': 'Unigram'}, 'of the original beside it, or give it as SP_MODEL_FILE.'),
+    ({'type': 'WordPiece'}, 'Write an own tokenizer and give it as TOKENIZER.'),
+    ({'type': 'WordPiece', 'vocab': ['a']}, 'Write an own tokenizer and give it as TOKENIZER.'),
     ({'type': 'BPE'}, 'Write an own tokenizer and give it as TOKENIZER.'),
     ({'type': 'WordPiece', 'vocab': {'a': 0, 'b': 2}},  # Its lines would not be its ids.
      'Write an own tokenizer and give it as TOKENIZER.'),
@@ -200,3 +202,34 @@ def test_a_directory_that_says_is_believed(directory):
   assert notes == ('do_lower_case = False (from tokenizer_config.json)',)
   with pytest.raises(RequestError, match='or write --set DO_LOWER_CASE=False.$'):
     choosing.choose(found, do_lower_case=True)
+
+
+@pytest.mark.parametrize(('name', 'content', 'shown'), [
+    ('added_tokens.json', {'<user>': 105}, '<user> (105)'),
+    ('tokenizer_config.json', {'added_tokens_decoder': {
+        '0': {'content': '[PAD]', 'special': True}, '105': {'content': '<user>', 'special': True}}},
+     '<user> (105)'),
+    ('tokenizer_config.json', {'added_tokens_decoder': {
+        '7': {'content': 'new york', 'special': False}}}, 'new york (7)'),
+    ('tokenizer.json', {'added_tokens': [{'id': 105, 'content': '<user>', 'special': True}]},
+     '<user> (105)'),
+])
+def test_tokens_that_were_added_are_not_lost_without_a_word(name, content, shown, tmp_path):
+  (tmp_path / name).write_text(json.dumps(content))
+  with pytest.raises(RequestError) as caught:
+    hf_settings.refuse_added_tokens(str(tmp_path), 105)
+  assert f'adds 1 token to a vocabulary of 105: {shown}. ' in str(caught.value)
+  assert str(caught.value).endswith('both with --set OTHER_TOKENIZER=True.')
+  # Control: a special token of the vocabulary is no addition.
+  (tmp_path / name).write_text(json.dumps({
+      '[PAD]': 0, 'added_tokens_decoder': {'0': {'content': '[PAD]', 'special': True}},
+      'added_tokens': [{'id': 0, 'content': '[PAD]', 'special': True}]}))
+  hf_settings.refuse_added_tokens(str(tmp_path), 105)
+
+
+def test_all_files_that_decide_about_ids_are_hashed(tmp_path):
+  assert hf_settings.files_of(str(tmp_path)) == ()
+  for name in ('tokenizer_config.json', 'added_tokens.json', 'vocab.txt'):
+    (tmp_path / name).write_text('{}')
+  assert hf_settings.files_of(str(tmp_path)) == (
+      str(tmp_path / 'tokenizer_config.json'), str(tmp_path / 'added_tokens.json'))

@@ -44,7 +44,7 @@ def refused(function, *args, **kwargs) -> str:
 
 def test_importing_and_checking_needs_no_tensorflow(vocab):
   code = ('import sys; from nlp_export import tokenizers as t; '
-          f't.from_macros(vocab_file={vocab()!r})[0].check(8); '
+          f't.from_macros(vocab_file={vocab()!r}, do_lower_case=True)[0].check(8); '
           'sys.exit("tensorflow" in sys.modules)')
   assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=False).returncode == 0
 
@@ -188,13 +188,27 @@ def test_exactly_one_tokenizer(vocab, given):
 @pytest.mark.conformance(106)
 def test_guess_looks_at_the_file_name_only_and_is_said(vocab, tmp_path):
   (tmp_path / 'uncased').mkdir()
-  tokenizer, notes = tokenizers.from_macros(vocab(name='uncased/cased_vocab.txt'))
+  cased = vocab(GOOD.rstrip(b'\n') + b'\nCat\n', 'uncased/cased_vocab.txt')
+  tokenizer, notes = tokenizers.from_macros(cased)
   assert tokenizer.lower_case is False
   assert 'do_lower_case = False (not given; guessed' in notes[0]
   assert notes[0].endswith('--set DO_LOWER_CASE=True if that is wrong)')
   assert tokenizers.from_macros(vocab(name='uncased_v.txt'))[0].lower_case is True
   assert tokenizers.from_macros(vocab(name='uncased_v.txt'), do_lower_case=False) == (
       tokenizers.wordpiece(vocab(name='uncased_v.txt'), False), ())
+
+
+def test_a_guess_that_the_vocabulary_speaks_against_is_refused(tmp_path):
+  path = tmp_path / 'vocab.txt'  # So Google calls it, uncased or not.
+  path.write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '<S>', 'cat', '##s']) + '\n')
+  with pytest.raises(RequestError) as caught:
+    tokenizers.from_macros(str(path))
+  assert 'none of its tokens has a capital letter' in str(caught.value)
+  assert str(caught.value).endswith('--set DO_LOWER_CASE=False if not.')
+  for said in (True, False):
+    assert tokenizers.from_macros(str(path), do_lower_case=said)[0].lower_case is said
+  path.write_text(path.read_text() + 'Cat\n')  # Control.
+  assert tokenizers.from_macros(str(path))[0].lower_case is False
 
 
 def test_sentencepiece_macro(sp_model):

@@ -103,7 +103,8 @@ def _read_index(directory: str, present: list[str]) -> dict[str, str]:
   path = files.join(directory, INDEX_FILE)
   content = files.read_json(path)
   index = content.get('weight_map') if isinstance(content, dict) else None
-  if not isinstance(index, dict) or not index:
+  if not isinstance(index, dict) or not index or not all(
+      isinstance(name, str) for name in index.values()):
     raise RequestError(
         f"Cannot read {path}: it has no 'weight_map' of tensors to files. Copy the file again."
     )

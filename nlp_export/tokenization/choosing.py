@@ -76,10 +76,15 @@ def choose(
     record = recorded.read(found.tokenizer_settings, found.name)
     return record.choose(found.vocab_file or found.sp_model_file, vocab_file, sp_model_file,
                          do_lower_case, tokenizer, other_tokenizer)
-  if found is None or not has_tokenizer(found):
+  # A directory's settings hold for a file from elsewhere too: it may hold none of its own.
+  beside = bool(found and found.tokenizer_config and asked in (['VOCAB_FILE'], ['SP_MODEL_FILE']))
+  if found is None or not (has_tokenizer(found) or beside):
     return tokenizers.from_macros(vocab_file, sp_model_file, do_lower_case, tokenizer)
   try:
-    own, notes, said = _of_directory(found)
+    if has_tokenizer(found):
+      own, notes, said = _of_directory(found, found.vocab_file, found.sp_model_file)
+    else:
+      own, notes, said = _of_directory(found, vocab_file, sp_model_file)
   except RequestError as error:
     if not asked:
       raise
@@ -127,21 +132,27 @@ _FILE = {WORDPIECE: 'vocab_file', SENTENCEPIECE: 'model_file'}
 
 
 def _of_directory(
-    found: Brings) -> tuple[WordPiece | SentencePiece, tuple[str, ...], frozenset[str]]:
+    found: Brings, vocab_file: str | None, sp_model_file: str | None,
+) -> tuple[WordPiece | SentencePiece, tuple[str, ...], frozenset[str]]:
   """The tokenizer of a Hugging Face directory, lines to say, and the settings that it records."""
-  path = found.vocab_file or str(found.sp_model_file)
-  kind = WORDPIECE if found.vocab_file else SENTENCEPIECE
-  record = hf_settings.record(files.dirname(path))
+  path = vocab_file or str(sp_model_file)
+  kind = WORDPIECE if vocab_file else SENTENCEPIECE
+  directory = files.dirname(found.tokenizer_config or path)
+  record = hf_settings.record(directory)
   settings = hf_settings.read(record, kind)
   fields, said = settings.fields, settings.said
   where = f'from {hf_settings.CONFIG_FILE}' if 'lower_case' in said else (
       f"the default of Hugging Face's tokenizer, since {hf_settings.CONFIG_FILE} does not say; "
       '--set DO_LOWER_CASE=False if that is wrong')
   notes = (f'do_lower_case = {fields["lower_case"]} ({where})',)
+  own: WordPiece | SentencePiece
   if kind == WORDPIECE:
     # As transformers does, slow and fast.
-    return WordPiece(path, **{'split_at_unicode_spaces': True, **fields}), notes, said
-  return SentencePiece(path, **fields), notes, said
+    own = WordPiece(path, **{'split_at_unicode_spaces': True, **fields})
+  else:
+    own = SentencePiece(path, **fields)
+  hf_settings.refuse_added_tokens(directory, own.vocab_size)
+  return own, notes, said
 
 
 def _same_file(path: str | None, own: Tokenizer) -> bool:

@@ -21,6 +21,7 @@ from nlp_export.tokenization.tokenizer_types import SENTENCEPIECE, WORDPIECE
 CONFIG_FILE = 'tokenizer_config.json'
 _SPECIAL_TOKENS_FILE = 'special_tokens_map.json'
 _TOKENIZER_FILE = 'tokenizer.json'
+_ADDED_TOKENS_FILE = 'added_tokens.json'
 _MODEL_FILE = 'config.json'  # Where some models name the class of their tokenizer.
 
 # Class, without an ending 'Fast' -> our kind of tokenizer.
@@ -94,6 +95,49 @@ def record(directory: str) -> dict[str, Any]:
   return found
 
 
+def files_of(directory: str) -> tuple[str, ...]:
+  """Paths of the files beside the vocabulary that decide about ids, of those that there are."""
+  paths = [files.join(directory, name) for name in (
+      CONFIG_FILE, _SPECIAL_TOKENS_FILE, _ADDED_TOKENS_FILE, _TOKENIZER_FILE)]
+  return tuple(path for path in paths if files.exists(path))
+
+
+def refuse_added_tokens(directory: str, vocab_size: int) -> None:
+  """Refuses tokens that transformers takes whole from text, because they were added later.
+
+  Args:
+    directory: of a Hugging Face model.
+    vocab_size: of its vocabulary file.
+
+  Raises:
+    RequestError: a token is not in the vocabulary, or was added and is not a special one.
+  """
+  added = {token: number
+           for token, number in _object(files.join(directory, _ADDED_TOKENS_FILE)).items()
+           if isinstance(number, int) and number >= vocab_size}
+  entries: list[tuple[Any, Any]] = []
+  decoder = _object(files.join(directory, CONFIG_FILE)).get('added_tokens_decoder')
+  if isinstance(decoder, Mapping):
+    entries += decoder.items()
+  listed = _object(files.join(directory, _TOKENIZER_FILE)).get('added_tokens')
+  if isinstance(listed, list):
+    entries += [(entry.get('id'), entry) for entry in listed if isinstance(entry, Mapping)]
+  for number, entry in entries:
+    token = _token(entry)
+    if token is not None and str(number).isdecimal() and (
+        int(number) >= vocab_size or not entry.get('special')):
+      added[token] = int(number)
+  if added:
+    shown = ', '.join(f'{token} ({number})' for token, number in sorted(
+        added.items(), key=lambda item: item[1])[:5])
+    raise RequestError(
+        f'{directory} adds {len(added)} token{"s" * (len(added) > 1)} to a vocabulary of'
+        f' {vocab_size}: {shown}{" ..." * (len(added) > 5)}. transformers takes them whole from'
+        ' text, which no tokenizer here does. Write an own tokenizer and give it as TOKENIZER, or'
+        ' give the vocabulary as VOCAB_FILE or SP_MODEL_FILE to do without them; both with --set'
+        ' OTHER_TOKENIZER=True.')
+
+
 def refuse_tokenizer_json(directory: str) -> None:
   """Says what to write where a directory has its vocabulary inside tokenizer.json only.
 
@@ -106,9 +150,12 @@ def refuse_tokenizer_json(directory: str) -> None:
   if not files.exists(path):
     return
   model = _object(path).get('model')
-  kind = model.get('type') if isinstance(model, dict) else None
+  model = model if isinstance(model, dict) else {}
+  kind, vocabulary = model.get('type'), model.get('vocab')
   start = f'{directory} holds its vocabulary in {_TOKENIZER_FILE} only'
-  numbers = sorted(model['vocab'].values()) if kind == 'WordPiece' and model else []
+  numbers = (sorted(vocabulary.values())
+             if kind == 'WordPiece' and isinstance(vocabulary, dict)
+             and all(isinstance(number, int) for number in vocabulary.values()) else [])
   if numbers and numbers == list(range(len(numbers))):  # Else line numbers would not be the ids.
     raise RequestError(
         f'{start}, and an export needs it as a file. Write one, then repeat the command:\n'

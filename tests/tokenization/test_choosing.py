@@ -213,3 +213,15 @@ def test_pre_training_from_weights_likewise(minilm_dir, exchanged, tmp_path):
   done = dry_training(VOCABULARY='@vocabularies.wordpiece', VOCAB_SIZE=100, DO_LOWER_CASE=True)
   assert done.status == 2 and done.output.rstrip().endswith('Leave VOCABULARY = None'), done.output
   assert dry_training().status == 0  # Control: what the directory brings along.
+
+
+def test_a_folder_s_settings_hold_for_a_vocabulary_from_elsewhere(hugging_face, vocab):
+  """transformers 5 writes no vocab.txt into the folder."""
+  found = hugging_face({'do_lower_case': True, 'strip_accents': False})
+  alone = dataclasses.replace(found, vocab_file=None)
+  made, _ = choosing.choose(alone, vocab)
+  assert (made.lower_case, made.strip_accents, made.asset_file) == (True, False, vocab)
+  assert made.split_at_unicode_spaces
+  assert refusal(alone, vocab, do_lower_case=False).endswith('DO_LOWER_CASE=True.')
+  without = dataclasses.replace(alone, tokenizer_config=None)  # Control: nothing says so.
+  assert choosing.choose(without, vocab, do_lower_case=False)[0].strip_accents is None
