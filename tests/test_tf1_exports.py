@@ -145,6 +145,7 @@ converter.convert_checkpoint(
 '''
 
 
+@pytest.mark.extra
 @pytest.mark.conformance(103, 104)
 def test_tf_nlps_converters_give_the_same(published, albert, tmp_path):
   sources = {'bert': published / 'bert_model.ckpt', 'albert': albert / 'model.ckpt-best'}
