@@ -62,8 +62,7 @@ def convert_checkpoint(
   wants_tokenizer = to != requests.TF2 and not brings and not any(named.values())
   beside.require(found, encoder=not (encoder or encoder_config or found.encoder_config),
                  tokenizer=wants_tokenizer)
-  of_hugging_face = found.kind == checkpoints.HUGGING_FACE
-  if of_hugging_face and not (brings or any(named.values())):
+  if found.kind == checkpoints.HUGGING_FACE and not (brings or any(named.values())):
     hf_settings.refuse_tokenizer_json(found.path)
   if mlm_activation is not None and mlm_activation.lower() not in ACTIVATIONS:
     raise RequestError(
@@ -98,7 +97,6 @@ def convert_checkpoint(
     notes = (*notes, *hugging_face_files.tokenizer_notes(made))
   said = (*found.notes, *notes, *spec.notes)
   inputs = [*found.files, *([made.asset_file] if made and made.asset_file else ()),
-            *(hf_settings.files_of(found.path) if of_hugging_face else ()),
             *([encoder_config] if encoder_config else ())]
   return Plan(
       lines=[*_plan_lines(request), *said],

@@ -148,8 +148,6 @@ def export(
   )
   inputs = [*(found.files if found and wants_encoder else ()),
             *([made_tokenizer.asset_file] if made_tokenizer.asset_file else ()),
-            *(hf_settings.files_of(found.path)
-              if found and found.kind == checkpoints.HUGGING_FACE else ()),
             *([encoder_config] if encoder_config and wants_encoder else ())]
   return exporting.ExportPlan(
       request=request,

@@ -145,13 +145,14 @@ def from_macros(
     return made_of(str(file), True), (
         'do_lower_case = True (not given; the default for SentencePiece models)',)
   guess = 'uncased' in files.basename(str(file))
-  if not guess and not _has_capitals(WordPiece(str(file), guess)):
+  made = WordPiece(str(file), guess)  # The one that is returned: it has read its vocabulary then.
+  if not guess and not _has_capitals(made):
     raise RequestError(
         f'DO_LOWER_CASE is not given, and {files.basename(str(file))} does not say: its name has no'
         ' "uncased" in it, but none of its tokens has a capital letter, so that every word with'
         ' one would be unknown. Write --set DO_LOWER_CASE=True if the encoder was trained on'
         ' lower-cased text, --set DO_LOWER_CASE=False if not.')
-  return made_of(str(file), guess), (
+  return made, (
       f'do_lower_case = {guess} (not given; guessed, because the file name '
       f'{files.basename(str(file))} has {"" if guess else "no "}"uncased" in it; '
       f'--set DO_LOWER_CASE={not guess} if that is wrong)',)

@@ -217,14 +217,14 @@ def test_a_directory_that_says_is_believed(directory):
 def test_tokens_that_were_added_are_not_lost_without_a_word(name, content, shown, tmp_path):
   (tmp_path / name).write_text(json.dumps(content))
   with pytest.raises(RequestError) as caught:
-    hf_settings.refuse_added_tokens(str(tmp_path), 105)
+    hf_settings.refuse_added_tokens(str(tmp_path), hf_settings.record(str(tmp_path)), 105)
   assert f'adds 1 token to a vocabulary of 105: {shown}. ' in str(caught.value)
   assert str(caught.value).endswith('both with --set OTHER_TOKENIZER=True.')
   # Control: a special token of the vocabulary is no addition.
   (tmp_path / name).write_text(json.dumps({
       '[PAD]': 0, 'added_tokens_decoder': {'0': {'content': '[PAD]', 'special': True}},
       'added_tokens': [{'id': 0, 'content': '[PAD]', 'special': True}]}))
-  hf_settings.refuse_added_tokens(str(tmp_path), 105)
+  hf_settings.refuse_added_tokens(str(tmp_path), hf_settings.record(str(tmp_path)), 105)
 
 
 def test_all_files_that_decide_about_ids_are_hashed(tmp_path):

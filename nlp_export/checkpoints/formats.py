@@ -16,6 +16,7 @@ from nlp_export.checkpoints import conversion_record, locate, orbax, orbax_steps
 from nlp_export.checkpoints.checkpoint import Checkpoint, other_masked_lm
 from nlp_export.encoder_config import hf_config
 from nlp_export.errors import RequestError
+from nlp_export.tokenization import hf_settings
 
 _PICKLE, _TORCH_ZIP, _HDF5, _SAFETENSORS, _OTHER = 'pickle', 'zip', 'HDF5', 'safetensors', 'other'
 _CONVERT = (
@@ -156,7 +157,8 @@ def _hugging_face(directory: str, weights_file: str | None = None) -> FoundCheck
     family, values = hf_config.read_family(brings.encoder_config)
     mlm_activation, no_masked_lm = hf_config.mlm_activation(values), family.no_masked_lm or None
   return FoundCheckpoint(
-      HUGGING_FACE, directory, (*config, *weights.paths), weights_file=weights_file,
+      HUGGING_FACE, directory, (*config, *hf_settings.files_of(directory), *weights.paths),
+      weights_file=weights_file,
       encoder_config=brings.encoder_config, vocab_file=brings.vocab_file,
       sp_model_file=brings.sp_model_file, tokenizer_config=brings.tokenizer_config,
       mlm_activation=mlm_activation, no_masked_lm=no_masked_lm)

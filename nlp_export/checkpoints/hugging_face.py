@@ -48,6 +48,7 @@ from nlp_export.checkpoints.values import transposed
 from nlp_export.encoder_config import hf_config
 from nlp_export.encoder_config.hf_families import Family
 from nlp_export.errors import RequestError
+from nlp_export.tokenization import hf_settings
 
 if TYPE_CHECKING:
   import numpy as np
@@ -109,7 +110,7 @@ def open_hugging_face(
   return Checkpoint(
       format=f'Hugging Face {family.title}',
       path=directory,
-      files=(files.join(directory, CONFIG_FILE), *stored.paths),
+      files=(files.join(directory, CONFIG_FILE), *hf_settings.files_of(directory), *stored.paths),
       nodes=nodes,
       tensors=tuple(tensors),
       notes=notes,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nlp_export import names
 from nlp_export.checkpoints import readable
+from nlp_export.checkpoints.values import transposed
 from nlp_export.converting.hugging_face_files import ALBERT, BERT
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _turned(role: readable.Role, value: np.ndarray) -> np.ndarray:
     # [width, heads, head width] in and [heads, head width, width] out: two axes, then turned.
     rows = value.shape[0] if role.part in _SPLIT_BY_HEAD else -1
     columns = -1 if role.part in _SPLIT_BY_HEAD else value.shape[-1]
-    value = value.reshape(rows, columns).T
+    value = transposed(value.reshape(rows, columns))
   elif role.leaf == 'bias':
     value = value.reshape(-1)
   return np.ascontiguousarray(value)

@@ -142,7 +142,7 @@ def family_of(path: str, values: Mapping[str, Any]) -> tuple[Family, list[str]]:
 def _named_family(values: Mapping[str, Any]) -> tuple[str | None, list[str]]:
   """model_type, else what the first known architecture means; and the architectures."""
   architectures = values.get('architectures') or []
-  if isinstance(architectures, str) or not isinstance(architectures, list):
+  if not isinstance(architectures, list):
     architectures = [architectures]
   architectures = [str(a) for a in architectures]
   if values.get('model_type'):

@@ -151,7 +151,7 @@ def _of_directory(
     own = WordPiece(path, **{'split_at_unicode_spaces': True, **fields})
   else:
     own = SentencePiece(path, **fields)
-  hf_settings.refuse_added_tokens(directory, own.vocab_size)
+  hf_settings.refuse_added_tokens(directory, record, own.vocab_size)
   return own, notes, said
 
 

@@ -102,11 +102,13 @@ def files_of(directory: str) -> tuple[str, ...]:
   return tuple(path for path in paths if files.exists(path))
 
 
-def refuse_added_tokens(directory: str, vocab_size: int) -> None:
+def refuse_added_tokens(
+    directory: str, recorded: Mapping[str, Any], vocab_size: int) -> None:
   """Refuses tokens that transformers takes whole from text, because they were added later.
 
   Args:
     directory: of a Hugging Face model.
+    recorded: of it, as `record` returns it.
     vocab_size: of its vocabulary file.
 
   Raises:
@@ -116,7 +118,7 @@ def refuse_added_tokens(directory: str, vocab_size: int) -> None:
            for token, number in _object(files.join(directory, _ADDED_TOKENS_FILE)).items()
            if isinstance(number, int) and number >= vocab_size}
   entries: list[tuple[Any, Any]] = []
-  decoder = _object(files.join(directory, CONFIG_FILE)).get('added_tokens_decoder')
+  decoder = recorded.get('added_tokens_decoder')
   if isinstance(decoder, Mapping):
     entries += decoder.items()
   listed = _object(files.join(directory, _TOKENIZER_FILE)).get('added_tokens')
