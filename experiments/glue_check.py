@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gin
 
 from experiments.export import export as plan_export
@@ -20,6 +22,7 @@ def glue_check(
     export: str | None = gin.REQUIRED,
     preprocessing: str | None = gin.REQUIRED,
     study: Study = gin.REQUIRED,
+    allowed_ops: Sequence[str] = (),
 ) -> Plan:
   """An export and its baseline on GLUE: compared on a batch, then fine-tuned with equal seeds.
 
@@ -30,13 +33,14 @@ def glue_check(
       API, or a handle that tensorflow_hub resolves.
     preprocessing: PREPROCESSING: the one that belongs to EXPORT.
     study: @ablation.study(): tasks, arms, seeds, recipe.
+    allowed_ops: ALLOWED_OPS: what EXPORT's graph may do besides computing.
   """
   given = None
   require({'checkpoint': checkpoint, 'export': export})
   if export is not None or preprocessing is not None:
     require(export=export, preprocessing=preprocessing, why='the two are used together')
     request = None if checkpoint is None else plan_export().request
-    given = Given(str(export), str(preprocessing), request)
+    given = Given(str(export), str(preprocessing), request, allowed_ops)
   return planning.plan(
       study, plan_export, title='GLUE check', question=_QUESTION, given=given,
       compares_before=True)

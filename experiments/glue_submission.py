@@ -21,6 +21,7 @@ def glue_submission(
     study: Study = gin.REQUIRED,
     majority: Sequence[str] = (),
     submission: str | None = None,
+    allowed_ops: Sequence[str] = (),
 ) -> Plan:
   """The zip for the GLUE server, of fine-tuned exports, checked; or a check of a zip.
 
@@ -32,6 +33,7 @@ def glue_submission(
     study: @ablation.study(): tasks, seeds, recipe.
     majority: MAJORITY: tasks whose every row gets one label instead of a model's answer.
     submission: SUBMISSION: a zip, whoever wrote it, to check and do nothing else.
+    allowed_ops: ALLOWED_OPS: what EXPORT's graph may do besides computing.
   """
   if submission is not None:
     return planning.check_plan(submission)
@@ -40,5 +42,5 @@ def glue_submission(
   if export is not None or preprocessing is not None:
     require(export=export, preprocessing=preprocessing, why='the two are used together')
     given = Given(str(export), str(preprocessing),
-                  None if checkpoint is None else plan_export().request)
+                  None if checkpoint is None else plan_export().request, allowed_ops)
   return planning.plan(study, plan_export, majority, given)

@@ -1,6 +1,15 @@
-"""Does a name stand for a SavedModel on a disk, or does tensorflow_hub have to fetch it?"""
+"""Which directory does a user mean by EXPORT or PREPROCESSING, and may it be loaded?
+
+A directory, a tar.gz of one, or a handle that tensorflow_hub fetches. Every SavedModel that a user
+names passes here, so that a dangerous one is refused before anything loads it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nlp_export import archives
+from nlp_export.saved_models import safety
 
 
 def is_handle(path: str) -> bool:
@@ -8,10 +17,27 @@ def is_handle(path: str) -> bool:
   return path.startswith(('http://', 'https://'))
 
 
-def resolved(path: str) -> str:
-  """A directory: the path itself, or where tensorflow_hub has put what the handle names."""
-  if not is_handle(path):
-    return path
-  import tensorflow_hub
+def resolved(path: str, allowed_ops: Sequence[str] = ()) -> str:
+  """The directory of a SavedModel that is safe to load.
 
-  return str(tensorflow_hub.resolve(path))
+  Args:
+    path: a directory, local or remote; a .tar.gz, which is unpacked; or a handle, which
+      tensorflow_hub fetches.
+    allowed_ops: operations that its graph may hold whatever they do, see safety.refuse_dangerous.
+
+  Returns:
+    the path itself, or where its content has been put on this machine.
+
+  Raises:
+    RequestError: there is none, or it does more than compute.
+  """
+  if is_handle(path):
+    import tensorflow_hub
+
+    found = str(tensorflow_hub.resolve(path))
+  elif archives.is_archive(path):
+    found = archives.unpacked(path)
+  else:
+    found = path
+  safety.refuse_dangerous(found, allowed_ops)
+  return found

@@ -83,11 +83,13 @@ class Given:
     model: EXPORT.
     preprocessing: PREPROCESSING.
     request: of the checkpoint that they come from, for the baseline; None if it is not known.
+    allowed_ops: ALLOWED_OPS: what their graphs may do besides computing, see handles.resolved.
   """
 
   model: str
   preprocessing: str
   request: ExportRequest | None = None
+  allowed_ops: Sequence[str] = ()
 
   @property
   def poolers(self) -> tuple[str, ...]:
@@ -125,7 +127,8 @@ class Given:
 
   def places(self, out_dir: str, pooler: str) -> tuple[str, str]:
     """Directories of the encoder and of the preprocessing; fetched if they are not local."""
-    return resolved(self.model), resolved(self.preprocessing)
+    return (resolved(self.model, self.allowed_ops),
+            resolved(self.preprocessing, self.allowed_ops))
 
   def is_made(self, out_dir: str) -> bool:
     """Whether both can be read without fetching anything."""

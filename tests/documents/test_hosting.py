@@ -1,4 +1,7 @@
-"""An export as a tar.gz over HTTP, as TF Hub's hosting protocol has it (loopback only)."""
+"""A packaged export over HTTP, as TF Hub's hosting protocol has it (loopback only).
+
+Other servers, a moved cache and other clients: tests/publishing/test_clients.py.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,6 @@ import numpy as np
 import pytest
 
 from tests import tiny
-
-
-def tar_gz(directory: str) -> bytes:
-  """What `tar -cz -C directory .` writes."""
-  data = io.BytesIO()
-  with tarfile.open(fileobj=data, mode='w:gz') as archive:
-    archive.add(directory, arcname='.')
-  return data.getvalue()
 
 
 class Host(http.server.BaseHTTPRequestHandler):
@@ -48,8 +43,9 @@ class Host(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope='module')
-def archives(uncased_exports):
-  return {f'/bert/{name}/1': tar_gz(path) for name, path in uncased_exports.items()}
+def archives(packages):
+  return {f'/bert/{name}/1': (packages / 'tf_hub' / file).read_bytes() for name, file in (
+      ('model', 'bert_tiny_1.tar.gz'), ('preprocessing', 'bert_tiny_preprocess_1.tar.gz'))}
 
 
 @pytest.fixture
@@ -111,7 +107,7 @@ def test_a_preprocessor_is_served_too_and_cached_by_its_address(host, hub_with_c
 def test_names_in_the_archive_are_fit_for_publication(archives):
   for data in archives.values():
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-      names = [name.removeprefix('./') for name in archive.getnames() if name != '.']
+      names = archive.getnames()
     assert 'saved_model.pb' in names
     parts = {part for name in names for part in name.split('/')}
     assert all(part[0].isalnum() or part[0] == '_' for part in parts)

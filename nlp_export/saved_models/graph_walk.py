@@ -1,0 +1,288 @@
+"""Which graphs does a SavedModel hold, who calls them, and where do their file names come from?"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+# Where the name of a file comes from: one of the SavedModel's own assets.
+ASSET = 'an asset'
+
+_CALLS = {'PartitionedCall': 0, 'StatefulPartitionedCall': 0,
+          'If': 1, 'StatelessIf': 1, 'Case': 1, 'StatelessCase': 1}
+# Operations that hand on their first input.
+_HAND_ON = frozenset({
+    'Identity', 'StopGradient', 'Snapshot', 'EnsureShape', 'Reshape', 'ExpandDims', 'Squeeze',
+    'Enter', 'RefEnter', 'Switch', 'RefSwitch'})
+# What a saver's endings are made with: another one on S3 than elsewhere.
+_ENDINGS = frozenset({'Const', 'Identity', 'Select', 'SelectV2', 'StaticRegexFullMatch'})
+_GIVEN = frozenset({'Placeholder', 'PlaceholderV2', 'PlaceholderWithDefault', '_Arg'})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+  """A function of the library, or the main graph.
+
+  Attributes:
+    name: of the function; '' for the main graph.
+    nodes: by name.
+    arguments: name of each argument -> its position.
+  """
+
+  name: str
+  nodes: Mapping[str, Any]
+  arguments: Mapping[str, int]
+
+  @property
+  def title(self) -> str:
+    """For messages."""
+    return f'function {self.name}' if self.name else 'the main graph'
+
+  def ancestors(self, tensors: Iterable[str]) -> set[str]:
+    """Names of the nodes and arguments that these need, themselves included."""
+    found: set[str] = set()
+    waiting = [node_name(tensor) for tensor in tensors]
+    while waiting:
+      name = waiting.pop()
+      if name in found or (name not in self.nodes and name not in self.arguments):
+        continue
+      found.add(name)
+      if name in self.nodes:
+        waiting += [node_name(tensor) for tensor in self.nodes[name].input]
+    return found
+
+  def is_ending(self, tensor: str) -> bool:
+    """Whether a saver adds this to a file name: words for the parts of a checkpoint."""
+    for name in self.ancestors([tensor]):
+      if name in self.arguments:
+        continue
+      node = self.nodes[name]
+      if node.op not in _ENDINGS | _GIVEN:
+        return False
+      if node.op == 'Const' and any(
+          b'..' in value for value in node.attr['value'].tensor.string_val):
+        return False
+    return True
+
+
+def node_name(tensor: str) -> str:
+  """Of the node that makes a tensor: 'a:out:0', 'a:0', '^a' -> 'a'."""
+  return tensor.lstrip('^').partition(':')[0]
+
+
+def data_inputs(node: Any) -> list[str]:
+  """The inputs of a node without its control inputs."""
+  return [tensor for tensor in node.input if not tensor.startswith('^')]
+
+
+class Walk:
+  """The graphs of one MetaGraphDef.
+
+  Attributes:
+    main: the main graph: signatures, initialisers, saver.
+    functions: by name.
+    saver_nodes: names of nodes of the main graph that nobody but the saver needs.
+    saver_functions: names of functions that nobody but the saver reaches.
+  """
+
+  def __init__(self, meta_graph: Any):
+    self._meta_graph = meta_graph
+    graph_def = meta_graph.graph_def
+    self.main = Graph('', {node.name: node for node in graph_def.node}, {})
+    self.functions = {
+        f.signature.name: Graph(
+            f.signature.name, {node.name: node for node in f.node_def},
+            {argument.name: i for i, argument in enumerate(f.signature.input_arg)})
+        for f in graph_def.library.function}
+    self._gradients = {g.function_name: g.gradient_func for g in graph_def.library.gradient}
+    self._assets = {node_name(asset.tensor_info.name) for asset in asset_files(meta_graph)}
+    self.saver_nodes = self._saver_nodes()
+    self.saver_functions = self._saver_functions()
+    self._callers = self._call_sites()
+
+  def graphs(self) -> Iterator[Graph]:
+    """All of them, the main graph first."""
+    yield self.main
+    yield from self.functions.values()
+
+  def belongs_to_saver(self, graph: Graph, node: Any) -> bool:
+    """Whether nothing but saving and restoring the variables runs a node."""
+    if graph is self.main:
+      return node.name in self.saver_nodes
+    return graph.name in self.saver_functions
+
+  def extends_saver_name(self, graph: Graph, tensor: str) -> bool:
+    """Whether a file name is the one that the saver is given, or that with an ending."""
+    name = node_name(tensor)
+    if name in graph.arguments:
+      position, callers = graph.arguments[name], self._callers[graph.name]
+      return bool(callers) and all(
+          position < len(inputs) and self.extends_saver_name(caller, inputs[position])
+          for caller, inputs in callers)
+    node = graph.nodes.get(name)
+    if node is None or node.op in _GIVEN:
+      return node is not None
+    inputs = data_inputs(node)
+    if node.op == 'Pack':
+      return all(self.extends_saver_name(graph, each) for each in inputs)
+    if node.op == 'StringJoin':
+      return self.extends_saver_name(graph, inputs[0]) and all(map(graph.is_ending, inputs[1:]))
+    return node.op in (*_HAND_ON, 'ShardedFilename') and self.extends_saver_name(graph, inputs[0])
+
+  def origins(self, graph: Graph, tensor: str) -> set[str]:
+    """Where a string comes from: ASSET, or for everything else words for a message."""
+    return self._origins(graph, tensor, set())
+
+  def _origins(self, graph: Graph, tensor: str, seen: set[tuple[str, str]]) -> set[str]:
+    name = node_name(tensor)
+    if (graph.name, name) in seen:
+      return set()
+    seen.add((graph.name, name))
+    if name in graph.arguments:
+      return self._origins_of_argument(graph, graph.arguments[name], seen)
+    node = graph.nodes.get(name)
+    if node is None:
+      return {'nothing that is in the graph'}
+    if graph is self.main and name in self._assets and node.op in ('Const', *_GIVEN):
+      return {ASSET}
+    if node.op in _HAND_ON:
+      return self._origins(graph, data_inputs(node)[0], seen)
+    if node.op == 'ReadVariableOp' and graph is self.main:
+      written = self._written_once(node_name(data_inputs(node)[0]))
+      if written:
+        return self._origins(graph, written, seen)
+    if node.op == 'Const':
+      return {f'the constant {text}' for text in _strings(node.attr['value'].tensor)}
+    if node.op in _GIVEN:
+      return {'whoever calls it'}
+    return {f'the operation {node.op}'}
+
+  def _written_once(self, handle: str) -> str:
+    """The value of a variable of the main graph that nothing else can change; '' for others.
+
+    TensorFlow 2 keeps an asset's path in a variable that the initialiser reads.
+    """
+    variable = self.main.nodes.get(handle)
+    if variable is None or variable.op != 'VarHandleOp':
+      return ''
+    shared = variable.attr['shared_name'].s
+    aliases = [node for graph in self.graphs() for node in graph.nodes.values()
+               if node.op == 'VarHandleOp' and node.attr['shared_name'].s == shared]
+    users = [node for node in self.main.nodes.values()
+             if handle in map(node_name, data_inputs(node))]
+    writers = [node for node in users if node.op == 'AssignVariableOp']
+    known = {'AssignVariableOp', 'ReadVariableOp', 'VarIsInitializedOp'}
+    if len(aliases) > 1 or len(writers) != 1 or any(node.op not in known for node in users):
+      return ''
+    return data_inputs(writers[0])[1]
+
+  def _origins_of_argument(
+      self, graph: Graph, position: int, seen: set[tuple[str, str]]) -> set[str]:
+    found = set(self._bound(graph, position))
+    for caller, inputs in self._callers[graph.name]:
+      if position >= len(inputs):
+        found.add('whoever calls it')
+      else:
+        found |= self._origins(caller, inputs[position], seen)
+    return found or {'whoever calls it'}
+
+  def _bound(self, graph: Graph, position: int) -> Iterator[str]:
+    """What a function of the object graph has captured, or is given by its caller."""
+    objects = self._meta_graph.object_graph_def
+    if graph.name not in objects.concrete_functions:
+      return
+    bound = objects.concrete_functions[graph.name].bound_inputs
+    captured = position - (len(graph.arguments) - len(bound))
+    if captured < 0:
+      yield 'whoever calls it'
+      return
+    kind = objects.nodes[bound[captured]].WhichOneof('kind')
+    yield ASSET if kind == 'asset' else f'a {kind}'
+
+  def _call_sites(self) -> dict[str, list[tuple[Graph, Sequence[str]]]]:
+    """Function -> who calls it, and with which tensors for its arguments."""
+    found: dict[str, list[tuple[Graph, Sequence[str]]]] = collections.defaultdict(list)
+    for graph in self.graphs():
+      for node in graph.nodes.values():
+        inputs = data_inputs(node)
+        for name in self._called(node):
+          direct = node.op in self.functions
+          skipped = 0 if direct else _CALLS.get(node.op, len(inputs))
+          found[name].append((graph, inputs[skipped:]))
+    return found
+
+  def _called(self, node: Any) -> list[str]:
+    """The functions that a node names."""
+    named = [node.op]
+    for value in node.attr.values():
+      if value.HasField('func'):
+        named.append(value.func.name)
+      named += [function.name for function in value.list.func]
+    return [name for name in named if name in self.functions]
+
+  def _reached(self, nodes: Iterable[Any], names: Iterable[str] = ()) -> set[str]:
+    """Names of functions that these nodes and functions call, directly or by way of others."""
+    found: set[str] = set()
+    waiting = [*names, *(name for node in nodes for name in self._called(node))]
+    while waiting:
+      name = waiting.pop()
+      if name in found or name not in self.functions:
+        continue
+      found.add(name)
+      waiting += [c for node in self.functions[name].nodes.values() for c in self._called(node)]
+      waiting += [self._gradients[name]] if name in self._gradients else []
+    return found
+
+  def _saver_nodes(self) -> set[str]:
+    saver = self._meta_graph.saver_def
+    own = self.main.ancestors([saver.save_tensor_name, saver.restore_op_name])
+    return own - self.main.ancestors(self._entry_tensors())
+
+  def _entry_tensors(self) -> Iterator[str]:
+    """What is run of the main graph but for the saver: signatures and initialisers."""
+    for signature in self._meta_graph.signature_def.values():
+      for info in (*signature.inputs.values(), *signature.outputs.values()):
+        yield from _tensor_names(info)
+    for name, collection in self._meta_graph.collection_def.items():
+      if name != 'savers':
+        yield from collection.node_list.value
+
+  def _saver_functions(self) -> set[str]:
+    by_saver = self._reached(self.main.nodes[name] for name in self.saver_nodes)
+    others = [node for name, node in self.main.nodes.items() if name not in self.saver_nodes]
+    in_objects = self._meta_graph.object_graph_def.concrete_functions.keys()
+    orphans = self.functions.keys() - by_saver
+    return by_saver - self._reached(others, [*in_objects, *orphans])
+
+
+def asset_files(meta_graph: Any) -> list[Any]:
+  """AssetFileDefs of a MetaGraphDef, as TensorFlow 2 and 1 record them."""
+  from tensorflow.core.protobuf import meta_graph_pb2
+
+  found = list(meta_graph.asset_file_def)
+  for packed in meta_graph.collection_def['saved_model_assets'].any_list.value if (
+      'saved_model_assets' in meta_graph.collection_def) else ():
+    asset = meta_graph_pb2.AssetFileDef()
+    packed.Unpack(asset)
+    found.append(asset)
+  return found
+
+
+def _tensor_names(info: Any) -> Iterator[str]:
+  kind = info.WhichOneof('encoding')
+  if kind == 'coo_sparse':
+    sparse = info.coo_sparse
+    yield from (sparse.values_tensor_name, sparse.indices_tensor_name,
+                sparse.dense_shape_tensor_name)
+  elif kind == 'composite_tensor':
+    for component in info.composite_tensor.components:
+      yield from _tensor_names(component)
+  elif info.name:
+    yield info.name
+
+
+def _strings(tensor: Any) -> list[str]:
+  """The values of a string constant, for a message."""
+  return [repr(value.decode(errors='replace')) for value in tensor.string_val] or ["''"]
