@@ -14,7 +14,9 @@ from nlp_export import (
     exporting,
     files,
     names,
+    poolings,
     staging,
+    text_embedding,
     tokenizers,
 )
 from nlp_export import pretrainer as pretrainers
@@ -49,6 +51,10 @@ def export(
     num_segments: int = 2,
     disable_assert: bool = False,
     dropout_seed: int = 0,
+    dropout_rate: float | None = None,
+    pooling: str | Sequence[str] = poolings.MEAN,
+    normalize: bool = False,
+    max_seq_length: int = text_embedding.DEFAULT_MAX_SEQ_LENGTH,
     exports_dir: str = names.EXPORTS_DIR,
 ) -> exporting.ExportPlan:
   """Verified TF Hub SavedModels of a pre-trained encoder and of its text preprocessing.
@@ -67,7 +73,7 @@ def export(
     other_tokenizer: OTHER_TOKENIZER: whether the tokenizer may differ from the one that the
       checkpoint was trained with, as it records it; the cards then say how.
     poolers: POOLERS: one export each; see nlp_export/poolers.py.
-    export_types: EXPORT_TYPES: of 'model', 'model_with_mlm', 'preprocessing'.
+    export_types: EXPORT_TYPES: of 'model', 'model_with_mlm', 'preprocessing', 'text_embedding'.
     checkpoint_items: what the checkpoint calls the pretrainer's items
       (@pretrainer.checkpoint_items()).
     mlm_activation: of the masked-LM head. None: what the checkpoint records, the configuration's
@@ -79,10 +85,15 @@ def export(
     num_segments: the most segments that preprocessing packs.
     disable_assert: preprocessing without Assert nodes.
     dropout_seed: first number of the exports' `dropout_state`.
+    dropout_rate: of hidden layers and attention in the exported graph for training. None: as the
+      configuration has them.
+    pooling: POOLING, of a text embedding: of nlp_export/poolings.py, one or several.
+    normalize: NORMALIZE: whether its vectors are scaled to length 1.
+    max_seq_length: MAX_SEQ_LENGTH: tokens to which it cuts texts.
     exports_dir: where below out_dir they are put.
   """
   types = _checked_types(export_types)
-  wants_encoder = names.MODEL in types or names.MODEL_WITH_MLM in types
+  wants_encoder = types != (names.PREPROCESSING,)
   _check_values(poolers if wants_encoder else None, mlm_activation, num_segments, dropout_seed)
   found = None
   if checkpoint is not None:
@@ -109,7 +120,13 @@ def export(
       support.check_poolers(spec, pooler_functions)
   made_tokenizer, notes = tokenizer_of(
       tokenizer, vocab_file, sp_model_file, do_lower_case, found, other_tokenizer)
+  text = text_embedding.TextEmbeddingOptions(pooling, normalize, max_seq_length)
+  if wants_encoder and spec and names.TEXT_EMBEDDING in types:
+    text.check(spec, pooler_functions)
+    notes = (*notes, *text.notes(pooler_functions))
   if wants_encoder and found and spec:
+    spec, more = _with_dropout(spec, dropout_rate)
+    notes = (*notes, *more)
     notes = (*found.notes, *notes, *spec.notes)
     mlm_activation = mlm_activation_of(mlm_activation, found, brought or spec)
     if names.MODEL_WITH_MLM in types:
@@ -144,6 +161,7 @@ def export(
       },
       dropout_seed=dropout_seed,
       exports_dir=exports_dir,
+      text_embedding=text,
       tokenizer_remarks=tuple(note for note in notes if note.startswith(recorded.ANOTHER)),
   )
   inputs = [*(found.files if found and wants_encoder else ()),
@@ -160,7 +178,7 @@ def export(
 
 
 def _checked_types(export_types: Sequence[str]) -> tuple[str, ...]:
-  known = (names.MODEL, names.MODEL_WITH_MLM, names.PREPROCESSING)
+  known = names.EXPORT_TYPES
   if isinstance(export_types, str):
     export_types = (export_types,)
   unknown = [t for t in export_types if t not in known]
@@ -190,6 +208,24 @@ def _check_values(
   if not -2**63 <= dropout_seed < 2**63:
     raise RequestError(f'export.dropout_seed is {dropout_seed}, which has more than 64 bits. '
                        'Write --set export.dropout_seed=0.')
+
+
+def _with_dropout(
+    spec: encoders.EncoderSpec | encoders.BuiltEncoder, rate: float | None
+) -> tuple[encoders.EncoderSpec | encoders.BuiltEncoder, tuple[str, ...]]:
+  """The encoder with export.dropout_rate, and what the log says of it."""
+  if rate is None:
+    return spec, ()
+  if isinstance(rate, bool) or not 0 <= rate < 1:
+    raise RequestError(f'export.dropout_rate is {rate!r}, which is no dropout rate: these lie in '
+                       '[0, 1). Write --set export.dropout_rate=0.1')
+  if isinstance(spec, encoders.BuiltEncoder):
+    raise RequestError(
+        f'export.dropout_rate is {rate}, but the encoder network from {spec.source} is built '
+        'already, with its own rates. Leave export.dropout_rate out, and set them in your factory')
+  return spec.with_dropout(rate), (
+      f'dropout: rate {rate} in hidden layers and attention (export.dropout_rate), instead of '
+      f'{spec.dropout_rate} and {spec.attention_dropout_rate}',)
 
 
 def mlm_activation_of(

@@ -6,26 +6,24 @@ then put in place: a directory under its final name is complete and verified.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nlp_export import checkpoints, files, names, poolers, staging
+from nlp_export import checkpoints, files, names, placing, poolers
 from nlp_export.encoders import BuiltEncoder, EncoderSpec
-from nlp_export.errors import CheckError, RequestError
+from nlp_export.errors import RequestError
 from nlp_export.experiment import Plan
+from nlp_export.export_graphs import Graphs, own_network
 from nlp_export.own_parts import explain_part
+from nlp_export.placing import Written
 from nlp_export.running.run_context import Run
-from nlp_export.saved_models import verification
+from nlp_export.text_embedding import TextEmbeddingOptions
 from nlp_export.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
   from nlp_export.restored_encoder import RestoredEncoder
-  from nlp_export.saved_models.encoder import EncoderSavedModel
-  from nlp_export.saved_models.verification import Job, VerificationReport
-
+  from nlp_export.saved_models.verification import Job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +43,7 @@ class ExportRequest:
     dropout_seed: first number of the exports' `dropout_state`.
     exports_dir: below out_dir.
     tokenizer_remarks: for the cards: how the tokenizer differs from what the checkpoint records.
+    text_embedding: what a text becomes, for that export type.
   """
 
   tokenizer: Tokenizer
@@ -58,11 +57,13 @@ class ExportRequest:
   dropout_seed: int = 0
   exports_dir: str = names.EXPORTS_DIR
   tokenizer_remarks: tuple[str, ...] = ()
+  text_embedding: TextEmbeddingOptions = dataclasses.field(default_factory=TextEmbeddingOptions)
 
   @property
   def encoder_types(self) -> tuple[str, ...]:
     """The export types that hold the encoder, in the order of names.EXPORT_TYPES."""
-    return tuple(t for t in (names.MODEL, names.MODEL_WITH_MLM) if t in self.export_types)
+    return tuple(t for t in names.EXPORT_TYPES
+                 if t in self.export_types and t != names.PREPROCESSING)
 
   def destinations(self) -> dict[str, str]:
     """Label -> path below out_dir, of every SavedModel asked for."""
@@ -86,16 +87,6 @@ class ExportPlan(Plan):
   notes: Sequence[str] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Staged:
-  """A SavedModel that is written and not yet in place."""
-
-  path: str
-  provenance: Mapping[str, Any]
-  job: Job
-  restore: Mapping[str, Any] | None
-
-
 def export(request: ExportRequest, run: Run) -> dict[str, str]:
   """Restores, writes, verifies and puts in place what is not there yet.
 
@@ -110,40 +101,16 @@ def export(request: ExportRequest, run: Run) -> dict[str, str]:
     RequestError: the inputs do not fit together; a destination cannot be written.
     CheckError: a SavedModel is not what it should be. Nothing was put in place then.
   """
-  places = {label: files.join(run.out_dir, path) for label, path in request.destinations().items()}
-  todo = {label: path for label, path in places.items() if not staging.is_complete(path)}
-  for label in places.keys() - todo.keys():
-    run.say(f'{label}: done before')
-  if not todo:
-    return places
-  with verification.FreshProcess() as fresh, \
-       staging.whole_exports(files.join(run.out_dir, request.exports_dir)), \
-       contextlib.ExitStack() as stack:
-    work = stack.enter_context(tempfile.TemporaryDirectory(prefix='nlp_export_'))
-    # Ends before `work`: what is put in place was staged there if out_dir is remote.
-    beside = {label: stack.enter_context(staging.staged(path, work))
-              for label, path in todo.items()}
-    staged = _write_all(request, run, beside, work)
-    with run.step('verify'):
-      reports = fresh.verify([item.job for item in staged.values()])
-    for report in reports:
-      run.say(report.summary())
-    failed = [report for report in reports if not report.passed]
-    if failed:
-      raise CheckError('\n'.join(line for report in failed for line in report.lines()) +
-                       '\nNo export was put in place.')
-    with run.step('finish'):
-      for item, report in zip(staged.values(), reports, strict=True):
-        _finish(item, report, run)
-  return places
+  return placing.place(run, request.exports_dir, request.destinations(),
+                       lambda beside, work: _write_all(request, run, beside, work))
 
 
 def _write_all(
     request: ExportRequest, run: Run, beside: Mapping[str, str], work: str
-) -> dict[str, _Staged]:
+) -> dict[str, Written]:
   from nlp_export.saved_models import provenance
 
-  staged: dict[str, _Staged] = {}
+  staged: dict[str, Written] = {}
   if not beside:
     return staged
   with explain_part(request.tokenizer, f'The {request.tokenizer.kind} tokenizer'):
@@ -155,17 +122,19 @@ def _write_all(
     with run.step('write preprocessing'):
       staged[names.PREPROCESSING] = _write_preprocessing(
           request, beside[names.PREPROCESSING], work, tokenizer, assets,
-          encoder=next(iter(staged), ''))
+          # A text embedding is no encoder that takes what preprocessing gives.
+          encoder=next((label for label in staged
+                        if not label.endswith(f'/{names.TEXT_EMBEDDING}')), ''))
   return staged
 
 
 def _write_encoders(
     request: ExportRequest, run: Run, beside: Mapping[str, str], work: str,
     tokenizer: Mapping[str, Any], assets: Mapping[str, str],
-) -> dict[str, _Staged]:
+) -> dict[str, Written]:
   from nlp_export.dropout import DropoutState
   from nlp_export.restored_encoder import restore_encoder
-  from nlp_export.saved_models import expectations, provenance
+  from nlp_export.saved_models import expectations, provenance, text_expectations
 
   if request.checkpoint is None or request.encoder is None:
     raise ValueError('an export of an encoder needs a checkpoint and an encoder')
@@ -177,14 +146,15 @@ def _write_encoders(
   for line in restored.report.lines():
     run.say(f'  {line}')
   dropout = DropoutState(request.dropout_seed)
-  dropout.install(restored.network)
+  _check_dropout(restored, dropout.install(restored.network))
   source = restored.pooler_source()
   weights = {name: poolers.initialise(pooler, name, restored.spec.hidden_size, source)
              for name, pooler in request.pooler_functions.items()
              if any(f'{name}/{kind}' in beside for kind in request.encoder_types)}
-  with _own_network(restored):
+  with own_network(restored):
     expected = expectations.EncoderExpectations(restored, request.tokenizer, assets, work)
-  graphs = _Graphs(restored, dropout, request.tokenizer)
+  graphs = Graphs(restored, dropout, request.tokenizer, request.text_embedding,
+                  dict(request.preprocessing))
   staged = {}
   for pooler_name, pooler_weights in weights.items():
     _set_pooler(restored, pooler_name, pooler_weights)
@@ -192,64 +162,35 @@ def _write_encoders(
       label = f'{pooler_name}/{kind}'
       if label not in beside:
         continue
-      with_mlm = kind == names.MODEL_WITH_MLM
+      text = request.text_embedding if kind == names.TEXT_EMBEDDING else None
+      if text is not None:
+        text.check_weights(pooler_name, pooler_weights)
       with run.step(f'write {label}'):
-        graphs.write(beside[label], with_pooler=pooler_weights is not None, with_mlm=with_mlm)
-        with _own_network(restored):
-          expectation = expected.of(label.replace('/', '.'), pooler_weights, with_mlm)
-      staged[label] = _Staged(
+        graphs.write(kind, beside[label], with_pooler=pooler_weights is not None)
+        with own_network(restored):
+          place = label.replace('/', '.')
+          expectation: Any = (
+              expected.of(place, pooler_weights, kind == names.MODEL_WITH_MLM) if text is None else
+              text_expectations.of_text_embedding(expected, request.tokenizer, text, place))
+      staged[label] = Written(
           path=beside[label],
           provenance=provenance.of_encoder(
               kind, restored, pooler_name=pooler_name, weights=pooler_weights,
               tokenizer=tokenizer, preprocessor=_preprocessor_sentence(request, tokenizer),
-              input_hashes=run.input_hashes),
+              input_hashes=run.input_hashes, text=text),
           job=_job(beside[label], label, expectation, request, work),
           restore=restored.report.to_json())
   return staged
 
 
-class _Graphs:
-  """Each distinct graph is traced and saved once; exports that share it differ in variables."""
-
-  def __init__(self, restored: RestoredEncoder, dropout: Any, tokenizer: Tokenizer):
-    self._restored = restored
-    self._dropout = dropout
-    self._tokenizer = tokenizer
-    self._roots: dict[tuple[bool, bool], tuple[EncoderSavedModel, str]] = {}
-
-  def write(self, path: str, *, with_pooler: bool, with_mlm: bool) -> None:
-    """Writes the network with the values it has now."""
-    from nlp_export.file_errors import explain_failures
-    from nlp_export.saved_models import writing
-
-    known = self._roots.get((with_pooler, with_mlm))
-    if known:
-      with explain_failures('write', path):
-        writing.write_with_present_values(*known, path)
-      return
-    with _own_network(self._restored):
-      root = self._trace(with_pooler, with_mlm)
-    with explain_failures('write', path):
-      writing.write(root, path)
-    self._roots[with_pooler, with_mlm] = (root, path)
-
-  def _trace(self, with_pooler: bool, with_mlm: bool) -> EncoderSavedModel:
-    from nlp_export.saved_models.encoder import EncoderSavedModel, TokenizerFile
-
-    asset = self._tokenizer.asset_file
-    file = (TokenizerFile(asset, self._tokenizer.kind, self._tokenizer.lower_case)
-            if asset else None)
-    return EncoderSavedModel(
-        self._restored.network, self._dropout, tokenizer=file, pooler=self._restored.pooler,
-        with_pooler=with_pooler, masked_lm=self._restored.masked_lm if with_mlm else None,
-        form=self._restored.form)
-
-
-def _own_network(restored: RestoredEncoder) -> contextlib.AbstractContextManager[None]:
-  """Names the network in what goes wrong inside, if it is not one of TF-NLP's."""
-  if isinstance(restored.spec, BuiltEncoder):
-    return explain_part(restored.network, f'The encoder network from {restored.spec.source}')
-  return contextlib.nullcontext()
+def _check_dropout(restored: RestoredEncoder, layers: int) -> None:
+  """Raises RequestError if a rate was asked for that none of the network's `layers` gets."""
+  spec = restored.spec
+  if getattr(spec, 'configured_dropout', None) and spec.dropout_rate and not layers:
+    raise RequestError(
+        f'export.dropout_rate is {spec.dropout_rate}, but TF-NLP hands the rate to no layer of the '
+        f'{spec.type} network, so that training=True would drop nothing. Leave '
+        'export.dropout_rate out')
 
 
 def _set_pooler(
@@ -268,7 +209,7 @@ def _set_pooler(
 def _write_preprocessing(
     request: ExportRequest, path: str, work: str, tokenizer: Mapping[str, Any],
     assets: Mapping[str, str], encoder: str,
-) -> _Staged:
+) -> Written:
   from nlp_export.file_errors import explain_failures
   from nlp_export.saved_models import expectations, preprocessing, provenance
 
@@ -278,7 +219,7 @@ def _write_preprocessing(
   with explain_failures('write', path):
     preprocessing.save(root, path)
   expectation = expectations.of_preprocessing(request.tokenizer, options, assets, work)
-  return _Staged(
+  return Written(
       path=path,
       provenance=provenance.of_preprocessing(
           tokenizer=tokenizer, options=options, belongs_to=_belongs_sentence(request)),
@@ -306,27 +247,10 @@ def _as_written(paths: Sequence[str]) -> Iterator[str]:
       yield path
 
 
-def _finish(item: _Staged, report: VerificationReport, run: Run) -> None:
-  """Writes the card and the records; the marker last."""
-  from nlp_export.saved_models import model_card
-
-  extra = files.join(item.path, names.EXTRA_DIR)
-  files.make_dirs(extra)
-  files.write_text(files.join(item.path, names.CARD_FILE),
-                   model_card.render(item.provenance, report.to_json()))
-  files.write_json(files.join(extra, names.PROVENANCE_FILE), item.provenance)
-  if item.restore is not None:
-    files.write_json(files.join(extra, names.RESTORE_FILE), item.restore)
-  files.write_text(files.join(extra, names.OPERATIVE_CONFIG_FILE),
-                   run.operative_config_text(public=True))
-  files.write_json(files.join(extra, names.VERIFICATION_FILE), report.to_json())
-
-
 def _preprocessor_sentence(request: ExportRequest, tokenizer: Mapping[str, Any]) -> str:
-  which = f'any preprocessing SavedModel made from {tokenizer["asset"]}'
-  if tokenizer['sha256']:
-    which += f' (SHA-256 `{tokenizer["sha256"]}`)'
-  which += f' with do_lower_case {tokenizer["lower_case"]} and the settings above'
+  from nlp_export.saved_models import provenance
+
+  which = provenance.fitting_preprocessor(tokenizer)
   if names.PREPROCESSING in request.export_types:
     return f'`../../{names.PREPROCESSING}`, exported in the same run; {which} is the same.'
   return f'{which}.'

@@ -26,6 +26,14 @@ ENCODER_OUTPUTS = 'encoder_outputs'
 MLM_LOGITS = 'mlm_logits'
 
 SERVING_DEFAULT = 'serving_default'
+# The other signature of a text embedding and of a classifier: from the three inputs of an encoder.
+TOKENS = 'tokens'
+# What the signatures of a text embedding take and return.
+SENTENCES = 'sentences'
+EMBEDDING = 'embedding'
+# What a classifier takes, and what it returns: PROBABILITIES of classes, the VALUE of a regression.
+TEXT, SECOND_TEXT = 'text', 'second_text'
+LOGITS, PROBABILITIES, VALUE = 'logits', 'probabilities', 'value'
 
 # Attributes of a SavedModel's root object.
 MLM = 'mlm'
@@ -48,6 +56,9 @@ MODEL_WITH_MLM = 'model_with_mlm'
 PREPROCESSING = 'preprocessing'
 TEXT_EMBEDDING = 'text_embedding'
 EXPORT_TYPES = (MODEL, MODEL_WITH_MLM, PREPROCESSING, TEXT_EMBEDDING)
+
+# What fine-tuning makes besides: text to logits. It does not come from a checkpoint alone.
+CLASSIFIER = 'classifier'
 
 # Items of a checkpoint, as `BertPretrainerV2.checkpoint_items` names them.
 ENCODER = 'encoder'

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import importlib.util
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,47 +156,87 @@ def tiny_uncased(tiny_checkpoint, tiny_encoder_config, tiny_vocab) -> dict[str, 
 
 def export_tiny(run_py, directory: Path, macros: dict[str, str]) -> dict[str, str]:
   """Runs export.gin for all of the export types; returns the paths of its SavedModels by type."""
+  types = ('model', 'model_with_mlm', 'text_embedding', 'preprocessing')
   settings = {
       **macros,
-      'EXPORT_TYPES': "('model', 'model_with_mlm', 'preprocessing')",
+      'EXPORT_TYPES': repr(types),
       'DEFAULT_SEQ_LENGTH': 16,
+      'MAX_SEQ_LENGTH': 16,
   }
   arguments = [f'--set={name}={value}' for name, value in settings.items()]
   done = run_py('gin/runs/export.gin', *arguments, '--out_dir', directory)
   assert done.status == 0, done.output
   exports = directory / 'exports'
-  return {
-      'model': str(exports / 'keep' / 'model'),
-      'model_with_mlm': str(exports / 'keep' / 'model_with_mlm'),
-      'preprocessing': str(exports / 'preprocessing'),
-  }
+  return {kind: str(exports / (kind if kind == 'preprocessing' else f'keep/{kind}'))
+          for kind in types}
 
 
 @pytest.fixture(scope='session')
-def uncased_exports(run_py, tiny_dir, tiny_uncased) -> dict[str, str]:
+def made_once(tmp_path_factory):
+  """A function `made_once(name, make) -> value` for what all workers of a session share.
+
+  The first worker that asks calls `make(directory)`, which returns JSON; the others wait, and get
+  the same.
+  """
+  place = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    place = place.parent  # pytest-xdist gives each worker a directory below this one.
+
+  def value(name: str, make: Callable[[Path], Any]) -> Any:
+    directory, answer = place / name, place / f'{name}.json'
+    with open(place / f'{name}.lock', 'w') as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      if not answer.exists():
+        shutil.rmtree(directory, ignore_errors=True)  # Of a worker that failed.
+        answer.write_text(json.dumps(make(directory)))
+    return json.loads(answer.read_text())
+
+  return value
+
+
+@pytest.fixture(scope='session')
+def uncased_exports(run_py, made_once, tiny_uncased) -> dict[str, str]:
   """Verified SavedModels of `tiny_uncased` by export type. Shared: copy what you mean to change."""
-  return export_tiny(run_py, tiny_dir / 'uncased_out', tiny_uncased)
+  return made_once('uncased_exports', lambda place: export_tiny(run_py, place, tiny_uncased))
 
 
 @pytest.fixture(scope='session')
-def cased_exports(run_py, tiny_dir, tiny_cased) -> dict[str, str]:
+def cased_exports(run_py, made_once, tiny_cased) -> dict[str, str]:
   """Verified SavedModels of `tiny_cased` by export type. Shared: copy what you mean to change."""
-  return export_tiny(run_py, tiny_dir / 'cased_out', tiny_cased)
+  return made_once('cased_exports', lambda place: export_tiny(run_py, place, tiny_cased))
 
 
 @pytest.fixture(scope='session')
-def tfhub_export(tiny_dir, tiny_uncased, tiny_size) -> str:
+def tfhub_export(made_once, tiny_uncased, tiny_size) -> str:
   """`tiny_uncased` as TF-NLP's own tool exports it: a stranger's. Shared: do not change it."""
   from official.nlp.configs import encoders
   from official.nlp.tools import export_tfhub_lib
 
   config = encoders.EncoderConfig(type=tiny_size.type)
   config.override({tiny_size.type: tiny_size.fields()})
-  path = str(tiny_dir / 'tfhub_export')
-  export_tfhub_lib.export_model(
-      path, encoder_config=config, model_checkpoint_path=tiny_uncased['CHECKPOINT'],
-      with_mlm=False, vocab_file=tiny_uncased['VOCAB_FILE'], do_lower_case=True)
-  return path
+
+  def make(place: Path) -> str:
+    export_tfhub_lib.export_model(
+        str(place), encoder_config=config, model_checkpoint_path=tiny_uncased['CHECKPOINT'],
+        with_mlm=False, vocab_file=tiny_uncased['VOCAB_FILE'], do_lower_case=True)
+    return str(place)
+
+  return made_once('tfhub_export', make)
+
+
+@pytest.fixture(scope='session')
+def packages(tiny_dir, uncased_exports) -> Path:
+  """`packages/` of package.gin with `uncased_exports`, as ann/bert_tiny. Do not change it."""
+  from nlp_export.experiment import Run
+  from nlp_export.publishing import executing
+  from nlp_export.publishing.request import PackageRequest
+
+  request = PackageRequest(
+      export=uncased_exports['model'], preprocessing=uncased_exports['preprocessing'],
+      owner='ann', name='bert_tiny', licence='apache-2.0', languages=('en', 'de'),
+      training_data=('wikipedia', 'Letters of 1900'), fine_tuning='Three epochs, 3e-5.')
+  executing.package(request, Run(str(tiny_dir)))
+  return tiny_dir / 'packages'
 
 
 @pytest.fixture(scope='session')
@@ -203,15 +248,27 @@ def stand_in(request):
              'tokenizers.sentencepiece.model_file': 'SP_MODEL_FILE'}.get(macro, macro)
     if macro in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'):
       return request.getfixturevalue('tiny_uncased')[macro]
+    said = {'OWNER': 'ann', 'NAME': 'bert_tiny', 'LICENCE': 'mit', 'LANGUAGE': 'en',
+            'TRAINING_DATA': 'wikipedia', 'FINE_TUNING': 'Yes, all weights.'}
+    if macro in said:
+      return said[macro]
     if macro == 'TO':
       return 'hugging_face'
-    if macro == 'TEXT_FILES':
+    if macro == 'RESULTS':
+      return str(ROOT / 'experiments/results/minilm_poolers/ablation/results.json')
+    if macro == 'POOLING':
+      return 'mean'
+    if macro in ('TEXT_FILE', 'TEXT_FILES'):
       path = request.getfixturevalue('tiny_dir') / 'text.txt'
       path.write_text('One sentence.\nAnother one.\n\nThe next document.\n')
       return str(path)
     if macro == 'SP_MODEL_FILE':
       path = request.getfixturevalue('tiny_dir') / 'pieces.model'
       path.write_bytes(sentencepiece_model())
+      return str(path)
+    if macro in ('TRAIN_FILE', 'DEV_FILE'):
+      path = request.getfixturevalue('tiny_dir') / 'reviews.csv'
+      path.write_text('text,review,label,stars\na,b,yes,1\nc,d,no,2\n')
       return str(path)
     if macro == 'GLUE_DIR':
       return str(official_layout.write(request.getfixturevalue('tiny_dir') / 'glue'))

@@ -129,7 +129,7 @@ ROWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     for label, fields in ([(name, {})] if name != 'funnel' else
                           [('funnel', {'pool_stride': 2}), ('funnel unpooled', {'pool_stride': 1})])
 }
-EXPORT_TYPES = ('model', 'model_with_mlm', 'preprocessing')
+EXPORT_TYPES = ('model', 'model_with_mlm', 'preprocessing', 'text_embedding')
 
 
 @contextlib.contextmanager
@@ -188,7 +188,9 @@ def settings(directory: Path, name: str, vocab: str, **fields: Any) -> dict[str,
   checkpoint = tiny.write_checkpoint(directory / name, build_pretrainer(config))
   macro = 'CONFIG' if name == 'any' else 'ENCODER_CONFIG'
   return {'CHECKPOINT': checkpoint, macro: str(config), 'VOCAB_FILE': vocab,
-          'DEFAULT_SEQ_LENGTH': str(SEQ_LENGTH)}
+          'DEFAULT_SEQ_LENGTH': str(SEQ_LENGTH), 'MAX_SEQ_LENGTH': str(SEQ_LENGTH),
+          # One vector for each window of tokens, of a funnel that pools, has no mean of tokens.
+          'POOLING': 'cls' if fields.get('pool_stride', 1) > 1 else 'mean'}
 
 
 def run_file(directory: Path, name: str) -> str:
@@ -307,8 +309,9 @@ def _plain(text: str) -> str:
 
 def table(outcomes: Mapping[str, Mapping[str, str]]) -> str:
   """The table in docs/encoders.md, and what there is to know of each type."""
-  lines = ['| type | `model` | `model_with_mlm` | `preprocessing` | seq_length |',
-           '|---|---|---|---|---|', *(row(label, outcomes[label]) for label in ROWS), '']
+  lines = [f'| type | {" | ".join(f"`{kind}`" for kind in EXPORT_TYPES)} | seq_length |',
+           f'|{"---|" * (len(EXPORT_TYPES) + 2)}',
+           *(row(label, outcomes[label]) for label in ROWS), '']
   for name in TYPES:
     if notes := _notes(name):
       lines.append('\n'.join(textwrap.wrap(

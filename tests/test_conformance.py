@@ -5,8 +5,9 @@ from __future__ import annotations
 from tests import conformance_table as table
 
 
-def test_all_108_claims_are_listed():
-  assert list(table.CLAIMS) == list(range(1, 109))
+def test_claims_are_numbered_without_a_gap():
+  assert list(table.CLAIMS) == list(range(1, len(table.CLAIMS) + 1))
+  assert len(table.CLAIMS) > 108  # Those of the specification; what follows is our own.
 
 
 def test_every_claim_has_a_run_time_check_or_a_test():

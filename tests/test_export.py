@@ -11,6 +11,8 @@ import sys
 import numpy as np
 import pytest
 
+from tests import in_process
+
 POOLERS = ('(@poolers.keep, @poolers.copy_nsp, @second/poolers.random, @poolers.identity, '
            '@poolers.none)')
 NAMES = ('keep', 'copy_nsp', 'second.random', 'identity', 'none')
@@ -117,8 +119,7 @@ def test_no_file_of_an_export_names_a_path(run_dir, tiny_uncased):
 
 
 @pytest.mark.conformance(5, 11)
-def test_a_second_run_gives_equal_bytes_and_needs_no_source(
-    run_dir, run_py, tiny_uncased, tmp_path):
+def test_a_second_run_gives_equal_bytes_and_needs_no_source(run_dir, run_py, tmp_path):
   done = run_py(run_dir / 'config.gin', '--out_dir', tmp_path / 'again')
   assert done.status == 0, done.output
   for first in exports(run_dir):
@@ -183,7 +184,11 @@ def test_the_card_s_snippet_runs(run_dir, path):
   card = (run_dir / 'exports' / path / 'README.md').read_text()
   snippet = re.search(r'```python\n(.*?)```', card, re.DOTALL)
   assert snippet
-  places = (f"MODEL = {str(run_dir / 'exports' / path)!r}\n"
+  # The reader has TensorFlow, tensorflow_text and what they need; the rest is barred.
+  places = ('import sys\n'
+            'sys.modules |= dict.fromkeys('
+            "('jax', 'matplotlib', 'nlp_export', 'official', 'pandas', 'scipy', 'sklearn'))\n"
+            f"MODEL = {str(run_dir / 'exports' / path)!r}\n"
             f"PREPROCESSING = {str(run_dir / 'exports' / 'preprocessing')!r}\n")
   done = subprocess.run([sys.executable, '-c', places + snippet[1]], capture_output=True, text=True)
   assert done.returncode == 0, done.stderr
@@ -192,24 +197,25 @@ def test_the_card_s_snippet_runs(run_dir, path):
   assert '{{' not in card and 'None' not in card
 
 
-def test_the_masked_lm_activation_is_the_pretrainer_s_own(run_py, tiny_size, tiny_dir, tiny_uncased,
-                                                          tmp_path):
+def test_the_masked_lm_activation_is_the_pretrainer_s_own(tiny_uncased, tmp_path):
   out = tmp_path / 'relu'
-  done = run_py('gin/runs/export.gin', *settings(tiny_uncased, EXPORT_TYPES="('model_with_mlm',)"),
-                '--set', "export.mlm_activation='relu'", '--out_dir', out)
+  done = in_process.run_main(
+      'gin/runs/export.gin', *settings(tiny_uncased, EXPORT_TYPES="('model_with_mlm',)"),
+      '--set', "export.mlm_activation='relu'", '--out_dir', out)
   assert done.status == 0, done.output
   card = (out / 'exports/keep/model_with_mlm/README.md').read_text()
   assert '**Masked-LM activation:** relu' in card
 
 
-def test_preprocessing_alone_needs_no_checkpoint(run_py, tiny_vocab_cased, tmp_path):
-  done = run_py('gin/runs/export.gin', '--set', "EXPORT_TYPES=('preprocessing',)", '--set',
-                f'VOCAB_FILE={tiny_vocab_cased}', '--out_dir', tmp_path / 'out')
+def test_preprocessing_alone_needs_no_checkpoint(tiny_vocab_cased, tmp_path):
+  done = in_process.run_main(
+      'gin/runs/export.gin', '--set', "EXPORT_TYPES=('preprocessing',)", '--set',
+      f'VOCAB_FILE={tiny_vocab_cased}', '--out_dir', tmp_path / 'out')
   assert done.status == 0, done.output
   assert 'do_lower_case = False (not given; guessed' in done.stdout
 
 
-def test_an_albert_with_sentencepiece_and_a_head_of_another_name(run_py, tmp_path):
+def test_an_albert_with_sentencepiece_and_a_head_of_another_name(tmp_path):
   """Everything that differs from BERT at once: shared block, narrow embeddings, no vocabulary."""
   import sentencepiece
   import tensorflow as tf
@@ -228,12 +234,12 @@ def test_an_albert_with_sentencepiece_and_a_head_of_another_name(run_py, tmp_pat
       'SP_MODEL_FILE': str(model), 'DO_LOWER_CASE': 'True', 'DEFAULT_SEQ_LENGTH': '32',
       'EXPORT_TYPES': TYPES, 'POOLERS': '(@poolers.copy_nsp, @poolers.identity)'}
   out = tmp_path / 'out'
-  refused = run_py('gin/runs/export.gin', *settings(macros), '--out_dir', out)
+  refused = in_process.run_main('gin/runs/export.gin', *settings(macros), '--out_dir', out)
   assert refused.status == 2 and "next_sentence = 'sop'" in refused.output  # Control.
   assert not out.exists()
-  done = run_py('gin/runs/export.gin', *settings(macros), '--set',
-                'checkpoint_items.next_sentence=sop', '--set', "export.mlm_activation='relu'",
-                '--out_dir', out)
+  done = in_process.run_main(
+      'gin/runs/export.gin', *settings(macros), '--set', 'checkpoint_items.next_sentence=sop',
+      '--set', "export.mlm_activation='relu'", '--out_dir', out)
   assert done.status == 0, done.output
   preprocessing = tf.saved_model.load(str(out / 'exports/preprocessing'))
   inputs = preprocessing(tf.constant(['the cat', 'a dog']))

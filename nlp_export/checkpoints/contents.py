@@ -186,10 +186,12 @@ def _export_types(checkpoint: Checkpoint) -> dict[str, Possible]:
   no_encoder = Possible(
       False, f"there is no item 'encoder' (objects: {others}); if one of them is meant, bind "
              "checkpoint_items.encoder = '...'")
+  encoder = Possible(True, 'it holds the encoder') if names.ENCODER in items else no_encoder
   types = {
-      names.MODEL: Possible(True, 'it holds the encoder') if names.ENCODER in items else no_encoder,
+      names.MODEL: encoder,
       names.MODEL_WITH_MLM: no_encoder,
       names.PREPROCESSING: Possible(True, 'needs no checkpoint, only the vocabulary'),
+      names.TEXT_EMBEDDING: encoder,
   }
   if names.ENCODER in items and checkpoint.no_masked_lm:
     types[names.MODEL_WITH_MLM] = Possible(

@@ -81,7 +81,7 @@ class BuiltEncoder:
         masked-LM head needs.
     """
     support.check(self, export_types)
-    if not set(export_types) & {names.MODEL, names.MODEL_WITH_MLM}:
+    if not set(export_types) - {names.PREPROCESSING}:
       return
     import tensorflow as tf
 
@@ -90,6 +90,14 @@ class BuiltEncoder:
     with explain_part(self.network, what):
       outputs = self.network(
           {name: tf.ones([1, length], tf.int32) for name in names.ENCODER_INPUTS})
+    adding = _adds_losses_of_inputs(self.network)
+    if adding:
+      raise RequestError(
+          f'{what} adds a loss that depends on its inputs, in {", ".join(adding)} (add_loss in '
+          'call(), or an activity_regularizer). A SavedModel of TF Hub carries '
+          'regularization_losses, functions of nothing, so whoever fine-tunes the export would '
+          'train without that loss. '
+          'Leave it out of the network that is exported; kernel_regularizer and the like go along')
     if names.MODEL_WITH_MLM in export_types:
       lacking = [name for name in ('inputs', 'get_embedding_table')
                  if getattr(self.network, name, None) is None]
@@ -120,6 +128,17 @@ class BuiltEncoder:
   def to_json(self) -> dict[str, Any]:
     """A dict of JSON values for a record; the network cannot be made from it."""
     return {'type': self.type, 'class': type(self.network).__name__, 'source': self.source}
+
+
+def _adds_losses_of_inputs(network: Any) -> list[str]:
+  """Names of the layers that added a loss in the last call, which was not inside of a graph.
+
+  Those of TF-NLP's own layers (routers of experts) are told in the card instead, see support.py.
+  """
+  layers = [module for module in (network, *network.submodules)
+            if getattr(module, '_eager_losses', None) or getattr(module, '_losses', None)]
+  return [layer.name for layer in layers
+          if type(layer).__module__.partition('.')[0] != 'official']
 
 
 def _shape(value: Any) -> Any:

@@ -45,6 +45,8 @@ class EncoderSpec:
     config: field -> value, complete: fields not given take TF-NLP's defaults. Read only.
     source: where it was written, in a few words, without machine paths.
     notes: lines about what was found beside the fields (keys without effect, say).
+    configured_dropout: dropout_rate and attention_dropout_rate of the configuration, if
+      `with_dropout` has replaced them; else None.
 
   Raises:
     RequestError: an unknown type or field, or a value that no encoder can have.
@@ -53,6 +55,7 @@ class EncoderSpec:
   config: Mapping[str, Any]
   source: str = 'Python'
   notes: tuple[str, ...] = ()
+  configured_dropout: tuple[float, float] | None = None
 
   def __post_init__(self) -> None:
     place = Place(f'EncoderSpec from {self.source}', '{key} = {value!r}')
@@ -73,7 +76,8 @@ class EncoderSpec:
     return hash((self.type, tuple(self.config.items())))
 
   def __reduce__(self) -> tuple[Any, ...]:  # A mapping proxy cannot be copied.
-    return EncoderSpec, (self.type, dict(self.config), self.source, self.notes)
+    return EncoderSpec, (
+        self.type, dict(self.config), self.source, self.notes, self.configured_dropout)
 
   def _get(self, name: str) -> Any:
     unread = WITHOUT_EFFECT.get(self.type, ())
@@ -158,6 +162,14 @@ class EncoderSpec:
       export_types: of names.EXPORT_TYPES, those that were asked for.
     """
     support.check(self, export_types)
+
+  def with_dropout(self, rate: float) -> EncoderSpec:
+    """The same encoder with another dropout in hidden layers and attention, for training=True."""
+    fields = [field for name in ('dropout_rate', 'attention_dropout_rate')
+              for field in _ALIASES[name] if field in self.config]
+    return dataclasses.replace(
+        self, config={**self.config, **dict.fromkeys(fields, float(rate))},
+        configured_dropout=(self.dropout_rate, self.attention_dropout_rate))
 
   def build(self, initialise: bool = False) -> Any:
     """TF-NLP's network of this spec, built by official.nlp.configs.encoders.build_encoder.

@@ -17,8 +17,8 @@ from nlp_export.encoder_config import block_facts
 from nlp_export.errors import RequestError
 
 # The columns of the table.
-EXPORT_TYPES = (names.MODEL, names.MODEL_WITH_MLM, names.PREPROCESSING)
-_ENCODERS = (names.MODEL, names.MODEL_WITH_MLM)
+EXPORT_TYPES = names.EXPORT_TYPES
+_ENCODERS = (names.MODEL, names.MODEL_WITH_MLM, names.TEXT_EMBEDDING)
 
 # Which seq_length S the exported graph takes, by the network's table of positions.
 ANY_LENGTH = 'any'  # 1 <= S <= max_positions (no upper end where there is no table).
@@ -198,7 +198,9 @@ _SPARSE_MIXER = Support(
     training_effect=(Trait(
         'training=True changes how many tokens an expert takes',
         block_facts.training_routes_otherwise,
-        '`train_capacity_factor` is not `eval_capacity_factor`'),))
+        '`train_capacity_factor` is not `eval_capacity_factor`'),),
+    remarks=(Trait("its routers' z-loss depends on the inputs, which regularization_losses cannot:"
+                   ' fine-tuning goes without it', block_facts.has_experts, '`moe_layers`'),))
 
 TABLE: Mapping[str, Support] = {
     'bert': Support((_OUTPUT_RANGE,)),

@@ -17,10 +17,10 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.dropout import DropoutState
 from nlp_export.encoder_config import sequence_form
-from nlp_export.saved_models import padded_call, writing
+from nlp_export.saved_models import padded_call, regularization, writing
 
 
-def _specs(
+def input_specs(
     input_names: Sequence[str], form: sequence_form.SequenceForm) -> dict[str, tf.TensorSpec]:
   """int32 [None, seq_length] by name; seq_length is None unless there is only one."""
   # With names: saving asks for traces by named specs and would otherwise trace all again.
@@ -96,23 +96,26 @@ class EncoderSavedModel(tf.train.Checkpoint):
     self.trainable_variables = weights
     self.dropout_state = dropout.variable
     self.variables = [*weights, *network.non_trainable_variables, dropout.variable]
-    self.regularization_losses: list[Any] = []
+    self.regularization_losses = regularization.functions_of(network, without)
     if tokenizer is not None:
       self._attach(tokenizer)
 
     call = (network if form.padded_length is None
             else padded_call.at_length(network, form.padded_length))
-    self.__call__ = tf.function(_encoder_call(call, dropout, without, with_pooler),
+    self.__call__ = tf.function(encoder_call(call, dropout, without, with_pooler),
                                 autograph=False)
     with writing.tracing():
       for training in (False, True):
         self.trace(training)
       if masked_lm is not None:
         self.mlm = MaskedLmSavedModel(self, masked_lm)
+    # TensorFlow's name for what becomes serving_default where none is given, as when a user saves
+    # the loaded object again after fine-tuning (TF Hub, "TF2 SavedModels": re-exporting).
+    self._default_save_signature = self.serving_signature()
 
   def trace(self, training: bool) -> Callable[[dict[str, tf.Tensor]], dict[str, Any]]:
     """The root's one concrete function for `training`: other functions call it, not a copy."""
-    specs = _specs(names.ENCODER_INPUTS, self.form)
+    specs = input_specs(names.ENCODER_INPUTS, self.form)
     concrete = self.__call__.get_concrete_function(specs, training=training)
     return lambda inputs: concrete(inputs, training=training)
 
@@ -131,8 +134,8 @@ class EncoderSavedModel(tf.train.Checkpoint):
     A signature returns a flat dict: `encoder_outputs[i]` is called `encoder_outputs_<i>`.
     """
 
-    @tf.function(
-        input_signature=list(_specs(names.ENCODER_INPUTS, self.form).values()), autograph=False)
+    @tf.function(autograph=False, input_signature=list(
+        input_specs(names.ENCODER_INPUTS, self.form).values()))
     def serving_default(input_word_ids, input_mask, input_type_ids):
       outputs = self.trace(training=False)(
           {names.INPUT_WORD_IDS: input_word_ids, names.INPUT_MASK: input_mask,
@@ -167,7 +170,8 @@ class MaskedLmSavedModel(tf.train.Checkpoint):
     head = [v for v in masked_lm.trainable_variables if id(v) not in shared]
     self.trainable_variables = [*encoder.trainable_variables, *head]
     self.variables = [*self.trainable_variables, encoder.dropout_state]
-    self.regularization_losses: list[Any] = []
+    self.regularization_losses = [
+        *encoder.regularization_losses, *regularization.functions_of(masked_lm)]
 
     def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
       outputs = dict(
@@ -180,7 +184,7 @@ class MaskedLmSavedModel(tf.train.Checkpoint):
     self.__call__ = tf.function(call, autograph=False)
     for training in (False, True):
       self.__call__.get_concrete_function(
-          _specs(names.MLM_INPUTS, encoder.form), training=training)
+          input_specs(names.MLM_INPUTS, encoder.form), training=training)
 
 
 @contextlib.contextmanager
@@ -197,10 +201,17 @@ def _bypassed(layer: Any) -> Iterator[None]:
     layer.call = call
 
 
-def _encoder_call(
+def encoder_call(
     network: Any, dropout: DropoutState, without: Any, with_pooler: bool
 ) -> Callable[..., dict[str, Any]]:
-  """The Python function behind the root's `__call__`."""
+  """The Python function behind the root's `__call__`.
+
+  Args:
+    network: dict of int32 inputs -> dict of outputs, with an argument `training`.
+    dropout: the state that training calls advance.
+    without: the layer that is left out, or None.
+    with_pooler: False leaves `pooled_output` out, so that `default` is the [CLS] vector.
+  """
 
   def call(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
     drawing = dropout.training_call(inputs) if training else contextlib.nullcontext()

@@ -24,7 +24,14 @@ from nlp_export.tokenizers import SENTENCEPIECE, Tokenizer
 
 
 class EncoderExpectations:
-  """Expectations of the exports of one restored encoder; what they share is computed once."""
+  """Expectations of the exports of one restored encoder; what they share is computed once.
+
+  Attributes:
+    restored: the encoder.
+    encoder: dict of int32 inputs -> its outputs, for inference; a graph.
+    assets: base name -> SHA-256 of the tokenizer's file.
+    directory: where reference values are written.
+  """
 
   def __init__(self, restored: RestoredEncoder, tokenizer: Tokenizer | None,
                assets: Mapping[str, str], directory: str):
@@ -36,16 +43,16 @@ class EncoderExpectations:
       assets: base name -> SHA-256 of the files in the exports' assets.
       directory: where reference values are written.
     """
-    self._restored = restored
+    self.restored = restored
     self._tokenizer = tokenizer
-    self._assets = dict(assets)
-    self._directory = directory
+    self.assets = dict(assets)
+    self.directory = directory
     spec = restored.spec
     form = restored.form
-    self._batches = _fitting(_input_batches(tokenizer, spec), form)
+    self._batches = fitting(_input_batches(tokenizer, spec), form)
     # As graphs, traced once for all poolers: the operations are then grouped as in the exports,
     # and what is compared is the weights and not the rounding of another order of additions.
-    self._encoder = _as_graph(restored.network, names.ENCODER_INPUTS, form)
+    self.encoder = _as_graph(restored.network, names.ENCODER_INPUTS, form)
     self._mlm = restored.pretrainer and _as_graph(restored.pretrainer, names.MLM_INPUTS, form)
     body = _without(restored.network.trainable_variables, restored.pooler)
     self._described = dict(zip(map(id, body), reference.describe_variables(body), strict=True))
@@ -62,15 +69,15 @@ class EncoderExpectations:
       weights: of the pooler; None for an export without pooled_output.
       with_mlm: whether the export has `.mlm`.
     """
-    restored = self._restored
+    restored = self.restored
     batches = reference.with_outputs(
-        self._batches, self._encoder, self._mlm if with_mlm else None)
+        self._batches, self.encoder, self._mlm if with_mlm else None)
     if weights is None:
       for batch in batches:
         batch.outputs.pop(names.POOLED_OUTPUT, None)
-    path = os.path.join(self._directory, f'{label}.npz')
+    path = os.path.join(self.directory, f'{label}.npz')
     reference.save_reference(path, batches)
-    trainable = self._trainable(with_pooler=weights is not None)
+    trainable = self.trainable(with_pooler=weights is not None)
     spec = restored.spec
     return EncoderExpectation(
         reference_file=path,
@@ -89,14 +96,22 @@ class EncoderExpectations:
         dropout=dropout.drops(restored.network),
         training_effect=support.training_effect(spec),
         dropout_state=True,
-        asset_sha256=self._assets,
+        asset_sha256=self.assets,
         lower_case=(self._tokenizer.lower_case
                     if self._tokenizer and self._tokenizer.kind != SENTENCEPIECE else None),
-        tokenizer=(self._tokenizer.kind if self._tokenizer and self._assets else 'none'),
+        tokenizer=(self._tokenizer.kind if self._tokenizer and self.assets else 'none'),
     )
 
-  def _trainable(self, with_pooler: bool) -> tuple[Mapping[str, Any], ...]:
-    network, pooler = self._restored.network, self._restored.pooler
+  @property
+  def text_assets(self) -> dict[str, str]:
+    """Base name -> SHA-256 of what preprocessing inside an export has in its assets."""
+    # A SentencePiece model is embedded in the graph, as in the reference's exports.
+    embedded = self._tokenizer is None or self._tokenizer.kind == SENTENCEPIECE
+    return {} if embedded else self.assets
+
+  def trainable(self, with_pooler: bool) -> tuple[Mapping[str, Any], ...]:
+    """Name, shape, dtype and SHA-256 of the trainable variables, in order."""
+    network, pooler = self.restored.network, self.restored.pooler
     variables = (network.trainable_variables if with_pooler
                  else _without(network.trainable_variables, pooler))
     new = [v for v in variables if id(v) not in self._described]
@@ -122,7 +137,7 @@ def of_preprocessing(
   layer = _tfnlp_layer(tokenizer)
   path = ''
   if layer is not None:
-    texts = [*(text for example in reference.SENTENCES for text in example), *_ODD_TEXTS]
+    texts = [*(text for example in reference.SENTENCES for text in example), *ODD_TEXTS]
     ids = _merged(layer(texts))
     path = os.path.join(directory, 'token_ids.npz')
     reference.save_token_ids(path, texts, ids)
@@ -143,7 +158,7 @@ def of_preprocessing(
 
 
 # What tokenizers get wrong: accents, other scripts, unknown words, literal special tokens.
-_ODD_TEXTS = (
+ODD_TEXTS = (
     '', ' \t\n', 'CAFÉ café Cafe\u0301', '中國 and 日本', '[CLS] [MASK] ##ing', 'a\u200bb\u00a0c',
     'x' * 150, 'naïve—coöperate', '1,234.56 $9', 'Ünïcödé ŁÓDŹ ΑΒΓ абв', '👍🏽 ok', "don't won't")
 
@@ -177,7 +192,7 @@ def _input_batches(tokenizer: Tokenizer | None, spec: Any) -> list[reference.Bat
 _LONG_BATCH = 1 << 14
 
 
-def _fitting(
+def fitting(
     batches: Sequence[reference.Batch], form: sequence_form.SequenceForm) -> list[reference.Batch]:
   """Batches for an encoder that has one length, outside or inside; unchanged for any other."""
   length = form.fixed_length or form.padded_length
@@ -189,7 +204,7 @@ def _fitting(
       batch, inputs={k: v[:rows] for k, v in batch.inputs.items()}, positions=batch.positions[:rows]
   ) for batch in batches]
   if form.fixed_length is not None:
-    fitted = [dataclasses.replace(batch, inputs=_to_length(batch.inputs, length))
+    fitted = [dataclasses.replace(batch, inputs=to_length(batch.inputs, length))
               for batch in fitted]
   # Rows without padding, as long as there are, and half: they reach what short ones do not.
   real = first.inputs[names.INPUT_MASK].astype(bool)
@@ -201,7 +216,15 @@ def _fitting(
   return fitted
 
 
-def _to_length(inputs: Mapping[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+  """Ids of each text by TF-NLP's layer; by the tokenizer itself where TF-NLP has no such one."""
+  layer = _tfnlp_layer(tokenizer)
+  if layer is None:
+    layer = tokenizer.build(False).tokenize
+  return _merged(layer(list(texts)))
+
+
+def to_length(inputs: Mapping[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
   """Inputs padded with zeros, under mask 0."""
   return {name: np.pad(value, ((0, 0), (0, length - value.shape[1])))
           for name, value in inputs.items()}
@@ -225,7 +248,7 @@ def _padded_before(graph: Any, length: int) -> Any:
   def call(inputs: Mapping[str, Any]) -> dict[str, Any]:
     arrays = {name: np.asarray(value) for name, value in inputs.items()}
     size = arrays[names.INPUT_WORD_IDS].shape[1]
-    whole = _to_length({name: arrays[name] for name in names.ENCODER_INPUTS}, length)
+    whole = to_length({name: arrays[name] for name in names.ENCODER_INPUTS}, length)
     outputs = graph({name: whole.get(name, value) for name, value in arrays.items()})
 
     def cut(value: Any) -> Any:

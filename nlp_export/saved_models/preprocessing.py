@@ -6,6 +6,7 @@ encoders): a lean object of TF functions, no Keras, no variables.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -36,8 +37,8 @@ class Callable(tf.train.Checkpoint):
     return self.__dict__['__call__'](*args, **kwargs)
 
 
-class _TextCallable(Callable):
-  """A `Callable` of string [batch] that takes Python lists and has TF Hub's empty lists."""
+class TextCallable(Callable):
+  """A `Callable` of string [batch] that takes Python lists and has TF Hub's lists, empty ones."""
 
   def __init__(self, function: Any):
     super().__init__(function)
@@ -49,7 +50,7 @@ class _TextCallable(Callable):
     return super().__call__(tf.convert_to_tensor(inputs, tf.string), *args, **kwargs)
 
 
-class Preprocessing(_TextCallable):
+class Preprocessing(TextCallable):
   """The root object of a preprocessing SavedModel.
 
   Call:
@@ -79,7 +80,7 @@ class Preprocessing(_TextCallable):
 
     @tf.function(autograph=False)
     def one_segment(sentences: tf.Tensor, seq_length: Any) -> dict[str, tf.Tensor]:
-      return pack([_flat(text_to_ids, sentences)], seq_length)
+      return pack([flat_tokens(text_to_ids, sentences)], seq_length)
 
     @tf.function(autograph=False)
     def call(inputs, training=False, seq_length=default_seq_length):
@@ -107,10 +108,8 @@ class Preprocessing(_TextCallable):
     super().__init__(call)
     self.without_assert = not pack.checks_seq_length
     self.text_to_ids = text_to_ids
-    self.tokenize = _TextCallable(call_tokenize)
-    self.tokenize.get_special_tokens_dict = Callable(tf.function(
-        lambda: {key: tf.constant(value, tf.int32) for key, value in special_token_ids.items()},
-        input_signature=[], autograph=False))
+    self.tokenize = TextCallable(call_tokenize)
+    self.tokenize.get_special_tokens_dict = special_tokens_callable(special_token_ids)
     self.bert_pack_inputs = Callable(call_pack)
     if with_offsets:
 
@@ -121,7 +120,7 @@ class Preprocessing(_TextCallable):
 
       for training in (False, True):
         call_tokenize_with_offsets.get_concrete_function(_SENTENCES, training=training)
-      self.tokenize_with_offsets = _TextCallable(call_tokenize_with_offsets)
+      self.tokenize_with_offsets = TextCallable(call_tokenize_with_offsets)
       self.tokenize_with_offsets.get_special_tokens_dict = self.tokenize.get_special_tokens_dict
 
   def serving_signature(self) -> Any:
@@ -158,6 +157,48 @@ def build(
   Raises:
     RequestError: a value or the tokenizer's file is not fit.
   """
+  if tokenize_with_offsets is None:
+    tokenize_with_offsets = not getattr(tokenizer, 'why_no_offsets', '')
+  made = parts(tokenizer, tokenize_with_offsets, truncator, num_segments, disable_assert)
+  check_default_seq_length(default_seq_length, num_segments=num_segments)
+  if tokenize_with_offsets and not hasattr(made.text_to_ids, 'tokenize_with_offsets'):
+    raise RequestError(
+        f'The {tokenizer.kind} tokenizer has no tokenize_with_offsets. '
+        'Write tokenize_with_offsets = False.')
+  root = Preprocessing(
+      made.text_to_ids, made.special_token_ids, made.pack, default_seq_length,
+      tokenize_with_offsets, num_segments)
+  attach_file(root, tokenizer)
+  return root
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What turns text into encoder inputs, before it is a SavedModel.
+
+  Attributes:
+    text_to_ids: what the tokenizer built, with its tables and assets: goes to the root object.
+    special_token_ids: key of the API -> id.
+    pack: from tokens to rows.
+  """
+
+  text_to_ids: Any
+  special_token_ids: dict[str, int]
+  pack: packing.Packing
+
+
+def parts(
+    tokenizer: Tokenizer,
+    tokenize_with_offsets: bool = False,
+    truncator: str = packing.ROUND_ROBIN,
+    num_segments: int = 1,
+    disable_assert: bool = False,
+) -> Parts:
+  """The parts of preprocessing for a tokenizer, whose files are checked; see `build`.
+
+  Raises:
+    RequestError: a value or the tokenizer's file is not fit.
+  """
   if truncator not in packing.TRUNCATORS:
     raise RequestError(
         f'truncator is {truncator!r}, which is none of {", ".join(packing.TRUNCATORS)}. '
@@ -166,29 +207,29 @@ def build(
     raise RequestError(
         f'num_segments is {num_segments!r}: a row has one segment or more. '
         'Write num_segments = 2, as BERT has it.')
-  check_default_seq_length(default_seq_length, num_segments=num_segments)
   tokenizer.check()
-  why_no_offsets = getattr(tokenizer, 'why_no_offsets', '')
-  if tokenize_with_offsets is None:
-    tokenize_with_offsets = not why_no_offsets
   special_token_ids = dict(tokenizer.special_token_ids())
   _check_special_token_ids(special_token_ids, tokenizer.kind)
-  text_to_ids = tokenizer.build(tokenize_with_offsets)
-  if tokenize_with_offsets and not hasattr(text_to_ids, 'tokenize_with_offsets'):
-    raise RequestError(
-        f'The {tokenizer.kind} tokenizer has no tokenize_with_offsets. '
-        'Write tokenize_with_offsets = False.')
-  pack = packing.Packing(
-      start_id=special_token_ids[names.START_OF_SEQUENCE_ID],
-      end_id=special_token_ids[names.END_OF_SEGMENT_ID],
-      padding_id=special_token_ids[names.PADDING_ID],
-      truncator=truncator, checks_seq_length=not disable_assert)
-  made = Preprocessing(
-      text_to_ids, special_token_ids, pack, default_seq_length, tokenize_with_offsets,
-      num_segments)
+  return Parts(
+      tokenizer.build(tokenize_with_offsets), special_token_ids,
+      packing.Packing(
+          start_id=special_token_ids[names.START_OF_SEQUENCE_ID],
+          end_id=special_token_ids[names.END_OF_SEGMENT_ID],
+          padding_id=special_token_ids[names.PADDING_ID],
+          truncator=truncator, checks_seq_length=not disable_assert))
+
+
+def attach_file(root: Any, tokenizer: Tokenizer) -> None:
+  """Makes the file of a user's own tokenizer an asset of `root`; the two of the API keep theirs."""
   if tokenizer.asset_file and tokenizer.kind not in (WORDPIECE, SENTENCEPIECE):
-    made.tokenizer_file = tf.saved_model.Asset(tokenizer.asset_file)  # Ours keep their own.
-  return made
+    root.tokenizer_file = tf.saved_model.Asset(tokenizer.asset_file)
+
+
+def special_tokens_callable(special_token_ids: dict[str, int]) -> Callable:
+  """`get_special_tokens_dict` of the API: no argument, dict of int32 scalars."""
+  return Callable(tf.function(
+      lambda: {key: tf.constant(value, tf.int32) for key, value in special_token_ids.items()},
+      input_signature=[], autograph=False))
 
 
 def save(preprocessing: Preprocessing, path: str) -> None:
@@ -219,7 +260,7 @@ def _check_special_token_ids(ids: dict[str, int], kind: str) -> None:
         f'{unknown}. The keys are {", ".join(names.SPECIAL_TOKEN_KEYS)}.')
 
 
-def _flat(text_to_ids: Any, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def flat_tokens(text_to_ids: Any, sentences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Tokens of all sentences in a row, and row splits, from any tokenizer."""
   if hasattr(text_to_ids, 'tokenize_flat'):
     return text_to_ids.tokenize_flat(sentences)

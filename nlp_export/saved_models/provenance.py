@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nlp_export
-from nlp_export import dropout, files, poolers
+from nlp_export import dropout, files, poolers, poolings
 from nlp_export.encoder_config import sequence_form, support
 from nlp_export.restored_encoder import RestoredEncoder
+from nlp_export.text_embedding import TextEmbeddingOptions
 from nlp_export.tokenizers import Tokenizer
 
 SCHEMA_VERSION = 1
@@ -39,6 +40,18 @@ def of_tokenizer(tokenizer: Tokenizer, remarks: Sequence[str] = ()) -> dict[str,
   }
 
 
+def fitting_preprocessor(tokenizer: Mapping[str, Any]) -> str:
+  """A phrase: which preprocessing SavedModels fit an encoder.
+
+  Args:
+    tokenizer: of `of_tokenizer`.
+  """
+  which = f'any preprocessing SavedModel made from {tokenizer["asset"]}'
+  if tokenizer['sha256']:
+    which += f' (SHA-256 `{tokenizer["sha256"]}`)'
+  return which + f' with do_lower_case {tokenizer["lower_case"]} and the settings above'
+
+
 def of_encoder(
     export_type: str,
     restored: RestoredEncoder,
@@ -48,24 +61,32 @@ def of_encoder(
     tokenizer: Mapping[str, Any],
     preprocessor: str,
     input_hashes: Mapping[str, str],
+    text: TextEmbeddingOptions | None = None,
 ) -> dict[str, Any]:
   """The record of an encoder's SavedModel.
 
   Args:
-    export_type: 'model' or 'model_with_mlm'.
+    export_type: 'model', 'model_with_mlm' or 'text_embedding'.
     restored: the encoder.
     pooler_name: the reference as written in gin.
     weights: of the pooler, None for an export without.
     tokenizer: of `of_tokenizer`.
     preprocessor: a sentence: which preprocessor belongs to it.
     input_hashes: SHA-256 of the checkpoint's files, by path.
+    text: what a text becomes, of a text embedding.
   """
   spec, checkpoint, form = restored.spec, restored.checkpoint, restored.form
+  shape = f'{spec.type}_L-{spec.num_layers}_H-{spec.hidden_size}_A-{spec.num_attention_heads}'
+  title = f'{shape} from {checkpoint.name}, pooler {pooler_name}'
+  if text is not None:
+    title = f'Text embedding: {shape} from {checkpoint.name}, ' + (
+        f'pooler {pooler_name}, ' if text.uses_pooler else '') + '+'.join(
+            poolings.parts(text.pooling))
+  configured = getattr(spec, 'configured_dropout', None)
   return {
       'schema_version': SCHEMA_VERSION,
       'export_type': export_type,
-      'title': f'{spec.type}_L-{spec.num_layers}_H-{spec.hidden_size}_A-{spec.num_attention_heads}'
-               f' from {checkpoint.name}, pooler {pooler_name}',
+      'title': title,
       'made_by': versions(),
       'encoder': {
           **spec.to_json(),
@@ -80,6 +101,7 @@ def of_encoder(
               'inexact_padding': support.inexact_padding(spec),
           },
           'drops': dropout.drops(restored.network),
+          'configured_dropout': configured and list(configured),
           'embeddings_first': support.of(spec.type).embeddings_first,
           'training_effect': support.training_effect(spec),
           'remarks': list(support.remarks(spec)),
@@ -96,12 +118,32 @@ def of_encoder(
           'arguments': {} if weights is None else dict(weights.arguments),
           'has_pooled_output': weights is not None,
       },
+      **({'text_embedding': _of_text(text, restored)} if text else {}),
       'mlm_activation': restored.mlm_activation,
       'tokenizer': dict(tokenizer),
       'preprocessor': preprocessor,
       'variables': {'trainable': sum(v.shape.num_elements()
-                                     for v in restored.network.trainable_variables)},
+                                     for v in _trainable(restored, text))},
   }
+
+
+def _of_text(text: TextEmbeddingOptions, restored: RestoredEncoder) -> dict[str, Any]:
+  spec = restored.spec
+  return {
+      **text.to_json(),
+      'dim': poolings.dim(text.pooling, spec.hidden_size),
+      'description': poolings.description(text.pooling),
+      'uses_pooler': text.uses_pooler,
+      'pads': text.pads(spec),
+  }
+
+
+def _trainable(restored: RestoredEncoder, text: TextEmbeddingOptions | None) -> list[Any]:
+  """The trainable variables of the export; one that pools otherwise is without the pooler."""
+  left_out = set()
+  if text is not None and not text.uses_pooler and restored.pooler is not None:
+    left_out = {id(v) for v in restored.pooler.variables}
+  return [v for v in restored.network.trainable_variables if id(v) not in left_out]
 
 
 def of_preprocessing(

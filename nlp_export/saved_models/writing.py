@@ -8,6 +8,7 @@ import os
 import shutil
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import (
     fingerprint_pb2,
@@ -41,16 +42,21 @@ def write(root: Any, path: str) -> None:
   """Saves an object of this package as a SavedModel.
 
   Args:
-    root: an object with TF functions; its `serving_signature()` becomes `serving_default`.
+    root: an object with TF functions; its `serving_signature()` becomes `serving_default`, or its
+      `serving_signatures()`, name -> function, become all of the signatures.
     path: a local directory, empty or not there yet.
   """
-  signature = getattr(root, 'serving_signature', None)
-  tf.saved_model.save(
-      root, path,
-      signatures={names.SERVING_DEFAULT: signature()} if signature else None,
-      options=_OPTIONS)
+  tf.saved_model.save(root, path, signatures=_signatures(root), options=_OPTIONS)
   _fix_order(path)
   _fix_fingerprint(path)
+
+
+def _signatures(root: Any) -> dict[str, Any] | None:
+  if hasattr(root, 'serving_signatures'):
+    return dict(root.serving_signatures())
+  if hasattr(root, 'serving_signature'):
+    return {names.SERVING_DEFAULT: root.serving_signature()}
+  return None
 
 
 def write_with_present_values(root: Any, written: str, path: str) -> None:
@@ -78,6 +84,48 @@ def write_with_present_values(root: Any, written: str, path: str) -> None:
       tensor_names=keys,
       shape_and_slices=[''] * len(keys),
       tensors=[values[key] for key in keys])
+  _fix_fingerprint(path)
+
+
+def values_missing(root: Any, written: str) -> list[str]:
+  """What a SavedModel's checkpoint holds and no variable below `root` has; sorted keys.
+
+  Args:
+    root: the object that `written` was loaded into.
+    written: a SavedModel of anybody.
+  """
+  reader = tf.train.load_checkpoint(os.path.join(written, *_VARIABLES))
+  values = _present_values(root, reader.get_tensor(_OBJECT_GRAPH_KEY))
+  return sorted(set(reader.get_variable_to_shape_map()) - set(values) - {_OBJECT_GRAPH_KEY})
+
+
+def changed_variables(root: Any, written: str) -> tuple[list[str], int]:
+  """Which variables below `root` have other values than in the SavedModel it was loaded from.
+
+  Args:
+    root: as in `values_missing`.
+    written: likewise.
+
+  Returns:
+    Their keys in the checkpoint, sorted, and the number of all variables.
+  """
+  reader = tf.train.load_checkpoint(os.path.join(written, *_VARIABLES))
+  values = _present_values(root, reader.get_tensor(_OBJECT_GRAPH_KEY))
+  changed = [key for key, value in values.items() if value.dtype != tf.string
+             and value.numpy().tobytes() != np.asarray(reader.get_tensor(key)).tobytes()]
+  return sorted(changed), len(values)
+
+
+def save_loaded(root: Any, path: str) -> None:
+  """Saves what tf.saved_model.load returned, with its signatures, as TensorFlow does it.
+
+  Args:
+    root: of anybody's SavedModel.
+    path: a local directory, empty or not there yet.
+  """
+  tf.saved_model.save(root, path, signatures=dict(getattr(root, 'signatures', {})) or None,
+                      options=_OPTIONS)
+  _fix_order(path)
   _fix_fingerprint(path)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from nlp_export.saved_models.verification import report as reports
+from nlp_export.saved_models.verification.classifier_subject import ClassifierSubject
 from nlp_export.saved_models.verification.job import Job
 from nlp_export.saved_models.verification.preprocessing_subject import PreprocessingSubject
 from nlp_export.saved_models.verification.registry import (
@@ -29,6 +30,7 @@ from nlp_export.saved_models.verification.subject import (
   Subject,
   first_line,
 )
+from nlp_export.saved_models.verification.text_subject import TextEmbeddingSubject
 from nlp_export.saved_models.verification.traces import kind_of
 
 # Answers of per-graph checks, by name.
@@ -40,7 +42,9 @@ def load(job: Job, path: str, isolation: str = '', partner: Subject | None = Non
   """Loads a SavedModel from a local directory; errors of TensorFlow pass through."""
   obj = tf.saved_model.load(path)
   maker = {Kind.ENCODER: EncoderSubject,
-           Kind.PREPROCESSING: PreprocessingSubject}.get(kind_of(obj), Subject)
+           Kind.PREPROCESSING: PreprocessingSubject,
+           Kind.TEXT_EMBEDDING: TextEmbeddingSubject,
+           Kind.CLASSIFIER: ClassifierSubject}.get(kind_of(obj), Subject)
   return maker(job, obj, path, isolation, partner, memory)
 
 
@@ -54,7 +58,8 @@ def run_checks(subject: Subject, known: Answers | None = None) -> VerificationRe
   start = time.monotonic()
   if subject.kind == Kind.UNKNOWN:
     why = ('it is neither an encoder (a call with input_word_ids) nor preprocessing (tokenize, '
-           'bert_pack_inputs)')
+           'bert_pack_inputs) nor a text embedding (a call from string [batch] to float '
+           '[batch, dim]) nor a classifier (from string [batch] to a dict with logits)')
     result = CheckResult('files.recognised', (), Level.MUST, 'Its type is one that is known.',
                          reports.FAILED, why=why)
     return VerificationReport(subject.job.label, subject.kind, False, (result,))
@@ -66,7 +71,7 @@ def run_checks(subject: Subject, known: Answers | None = None) -> VerificationRe
     else:
       results.append(run_check(check, subject))
   _no_failure_unseen(results)
-  return VerificationReport(subject.job.label, subject.kind, subject.job.expected is not None,
+  return VerificationReport(subject.job.label, subject.kind, subject.job.ours,
                             tuple(results), time.monotonic() - start)
 
 
@@ -118,4 +123,4 @@ def not_loadable(job: Job, error: BaseException) -> VerificationReport:
   """The report on something that tf.saved_model.load refuses."""
   result = CheckResult('files.loads_alone', (2,), Level.MUST, 'It loads in a fresh process.',
                        reports.FAILED, why=f'it does not load: {first_line(error)}')
-  return VerificationReport(job.label, Kind.UNKNOWN, job.expected is not None, (result,))
+  return VerificationReport(job.label, Kind.UNKNOWN, job.ours, (result,))

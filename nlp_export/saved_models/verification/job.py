@@ -102,7 +102,69 @@ class PreprocessingExpectation:
   asset_sha256: Mapping[str, str] | None = None
 
 
-Expectation = EncoderExpectation | PreprocessingExpectation
+@dataclasses.dataclass(frozen=True)
+class TextEmbeddingExpectation:
+  """What the maker of a text embedding export knows.
+
+  Attributes:
+    reference_file: .npz written by `text_reference.save`: texts, their ids and their vectors, as
+      the restored encoder, called on one text at a time, gives them; '' for none.
+    trainable, dropout, training_effect, dropout_state, asset_sha256: as of an encoder.
+    dim: length of the vectors.
+    normalize: whether their length is 1.
+    max_seq_length: most tokens of a text, special ones included.
+    fixed_length: the only seq_length that the encoder inside takes; None: any.
+    pads: whether rows are always `max_seq_length` long, because padding changes the outputs.
+    special_tokens: the exact value of tokenize.get_special_tokens_dict().
+  """
+
+  reference_file: str = ''
+  trainable: tuple[Mapping[str, Any], ...] | None = None
+  dropout: bool | None = None
+  training_effect: str = ''
+  dropout_state: bool | None = None
+  asset_sha256: Mapping[str, str] | None = None
+  dim: int | None = None
+  normalize: bool | None = None
+  max_seq_length: int | None = None
+  fixed_length: int | None = None
+  pads: bool = False
+  special_tokens: Mapping[str, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierExpectation:
+  """What the maker of a classifier knows.
+
+  Attributes:
+    reference_file: .npz written by `reference.save_text_vectors`: the first texts of all examples,
+      then the second ones, and the logits of the model as it was trained; '' for none.
+    trainable, asset_sha256: as of an encoder.
+    dropout: whether training=True drops anything, in the encoder or before the head.
+    segments: 1, or 2 for pairs of texts.
+    labels: names of the classes; None for a regression.
+    max_seq_length, pads: as of a text embedding.
+  """
+
+  reference_file: str = ''
+  trainable: tuple[Mapping[str, Any], ...] | None = None
+  dropout: bool | None = None
+  asset_sha256: Mapping[str, str] | None = None
+  segments: int | None = None
+  labels: tuple[str, ...] | None = None
+  max_seq_length: int | None = None
+  pads: bool = False
+
+
+Expectation = (EncoderExpectation | PreprocessingExpectation | TextEmbeddingExpectation
+               | ClassifierExpectation)
+# By the type of SavedModel that each is of.
+EXPECTATIONS: Mapping[Kind, type[Any]] = {
+    Kind.ENCODER: EncoderExpectation,
+    Kind.PREPROCESSING: PreprocessingExpectation,
+    Kind.TEXT_EMBEDDING: TextEmbeddingExpectation,
+    Kind.CLASSIFIER: ClassifierExpectation,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +182,8 @@ class Job:
       copy elsewhere is verified.
     encoder: name of the job of the encoder to which this preprocessing belongs, for the checks of
       the pair; '' for none.
+    strangers: the graph is a stranger's although something is expected of it, because only values
+      of variables are ours: GOALs and known defects may fail then, too.
   """
 
   path: str
@@ -128,6 +192,12 @@ class Job:
   build_paths: tuple[str, ...] = ()
   movable: bool = False
   encoder: str = ''
+  strangers: bool = False
+
+  @property
+  def ours(self) -> bool:
+    """Whether everything must pass."""
+    return self.expected is not None and not self.strangers
 
   @property
   def label(self) -> str:
@@ -138,8 +208,8 @@ class Job:
     """JSON-able fields."""
     fields = dataclasses.asdict(self)
     if self.expected is not None:
-      encoder = isinstance(self.expected, EncoderExpectation)
-      fields['kind'] = (Kind.ENCODER if encoder else Kind.PREPROCESSING).value
+      fields['kind'] = next(
+          kind.value for kind, made in EXPECTATIONS.items() if isinstance(self.expected, made))
     return fields
 
   @classmethod
@@ -148,6 +218,5 @@ class Job:
     fields = dict(fields)
     kind = fields.pop('kind', None)
     if kind is not None:
-      maker = EncoderExpectation if kind == Kind.ENCODER else PreprocessingExpectation
-      fields['expected'] = maker(**fields['expected'])
+      fields['expected'] = EXPECTATIONS[Kind(kind)](**fields['expected'])
     return cls(**{**fields, 'build_paths': tuple(fields['build_paths'])})

@@ -182,6 +182,24 @@ def load_token_ids(path: str) -> tuple[list[bytes], list[list[int]]]:
   return texts, [list(map(int, row)) for row in ids]
 
 
+def save_text_vectors(path: str, texts: Sequence[str], token_ids: Sequence[Sequence[int]],
+                      vectors: np.ndarray) -> None:
+  """Writes texts, the ids of each without special tokens, and the vector of each, as an .npz.
+
+  Args:
+    path: where to.
+    texts, token_ids: as for `save_token_ids`; ids are not truncated.
+    vectors: float32 [len(texts), dim].
+  """
+  save_token_ids(path, texts, token_ids)
+  _save(path, {**_load(path), 'vectors': vectors})
+
+
+def load_text_vectors(path: str) -> tuple[list[bytes], list[list[int]], np.ndarray]:
+  """The inverse of `save_text_vectors`; texts as UTF-8 bytes."""
+  return *load_token_ids(path), _load(path)['vectors']
+
+
 def _save(path: str, arrays: Mapping[str, np.ndarray]) -> None:
   buffer = io.BytesIO()
   np.savez(buffer, **dict[str, Any](arrays))

@@ -26,6 +26,8 @@ class Kind(enum.StrEnum):
 
   ENCODER = 'encoder'
   PREPROCESSING = 'preprocessing'
+  TEXT_EMBEDDING = 'text_embedding'
+  CLASSIFIER = 'classifier'
   UNKNOWN = 'unknown'
 
 
@@ -122,7 +124,7 @@ class Check:
 _CHECKS: dict[str, Check] = {}
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
-ANY_KIND = (Kind.ENCODER, Kind.PREPROCESSING)
+ANY_KIND = (Kind.ENCODER, Kind.PREPROCESSING, Kind.TEXT_EMBEDDING, Kind.CLASSIFIER)
 
 
 def check(name: str, *numbers: int, level: Level, kinds: tuple[Kind, ...],

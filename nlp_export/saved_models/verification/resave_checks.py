@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlp_export import files, names
+from nlp_export.saved_models.verification.classifier_subject import ClassifierSubject
 from nlp_export.saved_models.verification.file_checks import declared_assets
 from nlp_export.saved_models.verification.preprocessing_subject import TEXTS, PreprocessingSubject
 from nlp_export.saved_models.verification.registry import (
@@ -29,6 +30,7 @@ from nlp_export.saved_models.verification.subject import (
   first_line,
   max_difference,
 )
+from nlp_export.saved_models.verification.text_subject import TextEmbeddingSubject
 
 # Saving again needs the weights twice in memory and once on disk. It is the graph that decides
 # whether it works, so tests with smaller encoders of the same graph stand for the larger ones.
@@ -44,8 +46,7 @@ def resaved(subject: Subject) -> Passed:
     raise NotRun(f'{size / 2**20:.0f} MB of variables; it is done up to '
                  f'{RESAVE_MAX_BYTES / 2**20:.0f} MB')
   # The subject's own values, while its files are in their place.
-  expected = (_encoder_values(subject) if isinstance(subject, EncoderSubject)
-              else _preprocessing_values(subject))  # type: ignore[arg-type]
+  expected = _own_values(subject)
   assets = set(declared_assets(subject)) & set(subject.asset_names)
   with tempfile.TemporaryDirectory(prefix='resaved_') as directory:
     again = os.path.join(directory, 'again')
@@ -67,6 +68,16 @@ def resaved(subject: Subject) -> Passed:
   if worst > TOLERANCE:
     raise Failed('saved again, it gives other values', worst, TOLERANCE)
   return Passed(worst, TOLERANCE)
+
+
+def _own_values(subject: Subject) -> dict[str, np.ndarray]:
+  if isinstance(subject, EncoderSubject):
+    return _encoder_values(subject)
+  if isinstance(subject, TextEmbeddingSubject):
+    return {'root': subject.vectors}
+  if isinstance(subject, ClassifierSubject):
+    return {'root': subject.logits}
+  return _preprocessing_values(cast(PreprocessingSubject, subject))
 
 
 def _encoder_values(subject: EncoderSubject) -> dict[str, np.ndarray]:
@@ -92,6 +103,12 @@ def _values_of_copy(subject: Subject, again: str) -> dict[str, Any]:
                                        seq_length=subject.default_seq_length)
       return {'root': loaded(texts)[names.INPUT_WORD_IDS].numpy(),
               'bert_pack_inputs': packed[names.INPUT_WORD_IDS].numpy()}
+    if isinstance(subject, TextEmbeddingSubject):
+      arguments = {'training': False} if subject.takes_training else {}
+      return {'root': loaded(tf.constant(subject.texts), **arguments).numpy()}
+    if isinstance(subject, ClassifierSubject):
+      texts = [tf.constant(list(of_segment)) for of_segment in subject.texts]
+      return {'root': loaded(*texts)[names.LOGITS].numpy()}
     encoder = cast(EncoderSubject, subject)
     values = _arrays(as_numpy(loaded(as_tensors(encoder.probe[0]), training=False)))
     if encoder.mlm is not None:

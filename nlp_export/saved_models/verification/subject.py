@@ -19,12 +19,8 @@ import tensorflow as tf
 from nlp_export import names
 from nlp_export.encoder_config.sequence_form import SequenceForm
 from nlp_export.saved_models.verification import reference
-from nlp_export.saved_models.verification.job import (
-  EncoderExpectation,
-  Job,
-  PreprocessingExpectation,
-)
-from nlp_export.saved_models.verification.registry import Kind, NotApplicable, NotRun
+from nlp_export.saved_models.verification.job import EXPECTATIONS, Job, PreprocessingExpectation
+from nlp_export.saved_models.verification.registry import NotApplicable, NotRun
 from nlp_export.saved_models.verification.traces import (
   RANDOM_OP,
   concrete_functions,
@@ -96,7 +92,7 @@ class Subject:
     """What the maker knows; an empty expectation for a stranger's export."""
     if self.job.expected is not None:
       return self.job.expected
-    return EncoderExpectation() if self.kind == Kind.ENCODER else PreprocessingExpectation()
+    return EXPECTATIONS.get(self.kind, PreprocessingExpectation)()
 
   def file(self, *parts: str) -> str:
     """Path of a file of the export."""
@@ -109,13 +105,33 @@ class Subject:
     return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
 
 
-class EncoderSubject(Subject):
-  """A loaded encoder."""
+class TrainedSubject(Subject):
+  """A loaded SavedModel with weights, and with a call that may drop."""
 
   def __init__(self, *args: Any, **kwargs: Any):
     super().__init__(*args, **kwargs)
     self.trainable = list(getattr(self.obj, 'trainable_variables', ()))
     self.variables = list(getattr(self.obj, 'variables', ()))
+
+  @property
+  def draws_random_numbers(self) -> bool | None:
+    """Whether the trace for training holds a random op; None if there is no such trace."""
+    ops = self.ops(training=True)
+    return None if ops is None else any(RANDOM_OP.search(op) for op in ops)
+
+  def ops(self, training: bool) -> collections.Counter[str] | None:
+    """How often each op stands in a trace of the call; None if there is no such trace."""
+    for function in concrete_functions(self.obj):
+      if training_of(function) is training:
+        return ops_below(function.graph.as_graph_def())
+    return None
+
+
+class EncoderSubject(TrainedSubject):
+  """A loaded encoder."""
+
+  def __init__(self, *args: Any, **kwargs: Any):
+    super().__init__(*args, **kwargs)
     self.mlm: Any = getattr(self.obj, names.MLM, None)
 
   def call(self, inputs: dict[str, np.ndarray], training: bool = False) -> dict[str, Any]:
@@ -196,19 +212,6 @@ class EncoderSubject(Subject):
       return self.told.num_layers
     found = {m.group(1) for v in self.trainable if (m := re.search(r'layer_(\d+)/', v.name))}
     return len(found) or None
-
-  @property
-  def draws_random_numbers(self) -> bool | None:
-    """Whether the trace for training holds a random op; None if there is no such trace."""
-    ops = self.ops(training=True)
-    return None if ops is None else any(RANDOM_OP.search(op) for op in ops)
-
-  def ops(self, training: bool) -> collections.Counter[str] | None:
-    """How often each op stands in a trace of the call; None if there is no such trace."""
-    for function in concrete_functions(self.obj):
-      if training_of(function) is training:
-        return ops_below(function.graph.as_graph_def())
-    return None
 
   @shared
   def direct(self) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import collections
 import re
+from collections.abc import Mapping
 from typing import Any
+
+import tensorflow as tf
 
 from nlp_export import names
 from nlp_export.saved_models.verification.registry import Kind
@@ -14,12 +17,40 @@ RANDOM_OP = re.compile(r'Random|Multinomial|Bernoulli')
 
 def kind_of(obj: Any) -> Kind:
   """The type of a loaded SavedModel, by its content."""
+  if any(embeds_text(function) for function in concrete_functions(obj)):
+    return Kind.TEXT_EMBEDDING
+  if any(classifies_text(function) for function in concrete_functions(obj)):
+    return Kind.CLASSIFIER
   if hasattr(obj, 'bert_pack_inputs') or hasattr(obj, 'tokenize'):
     return Kind.PREPROCESSING
   for function in concrete_functions(obj):
     if names.INPUT_WORD_IDS in str(function.structured_input_signature):
       return Kind.ENCODER
   return Kind.UNKNOWN
+
+
+def embeds_text(function: Any) -> bool:
+  """Whether a trace is that of TF Hub's text embedding: string [batch] -> float [batch, dim]."""
+  args, _ = function.structured_input_signature
+  given = args[0] if args else None
+  found = function.structured_outputs
+  return bool(
+      isinstance(given, tf.TensorSpec) and given.dtype == tf.string
+      and given.shape.rank in (1, None) and isinstance(found, (tf.TensorSpec, tf.Tensor))
+      and found.dtype.is_floating and found.shape.rank in (2, None))
+
+
+def classifies_text(function: Any) -> bool:
+  """Whether a trace is that of our classifiers: strings [batch] -> dict with `logits`."""
+  found = function.structured_outputs
+  return bool(text_inputs_of(function) and isinstance(found, Mapping) and names.LOGITS in found)
+
+
+def text_inputs_of(function: Any) -> int:
+  """How many of a trace's arguments are string [batch]."""
+  args, kwargs = function.structured_input_signature
+  return sum(isinstance(value, tf.TensorSpec) and value.dtype == tf.string
+             and value.shape.rank == 1 for value in (*args, *kwargs.values()))
 
 
 def concrete_functions(obj: Any) -> list[Any]:
