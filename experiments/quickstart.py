@@ -46,9 +46,9 @@ def _execute(exports: Plan, check: Plan, sentences: Sequence[str], run: Run) -> 
   places: Mapping[str, str] = done.result['exports']
   model = next(path for label, path in places.items() if label != names.PREPROCESSING)
   with run.step('embed'):
-    from nlp_export import embedding
+    from nlp_export.embedding import embedder
 
-    vectors = embedding.embed(model, places[names.PREPROCESSING], sentences)
+    vectors = embedder.embed(model, places[names.PREPROCESSING], sentences)
   similarities = vectors @ vectors.T
   lines = ['cosine similarity of mean-pooled sentences:']
   lines += [f'{" ".join(f"{value:5.2f}" for value in row)}  {sentence}'

@@ -26,6 +26,14 @@ NLP_EXPORT_BFLOAT16 = 'nlp_export_bfloat16'
 NLP_EXPORT_ALL_THREADS = 'nlp_export_all_threads'
 MATMUL = 'matmul'
 
+# Of benchmarks/embedding.py: `prepare(corpus)`, `measure(corpus, round)`; embedding_texts.py.
+EMBED_EXACT = 'embed_exact'
+EMBED_TF_HUB = 'embed_tf_hub'
+EMBED_PYTORCH = 'embed_pytorch_float32'
+EMBED_PYTORCH_BFLOAT16 = 'embed_pytorch_bfloat16'
+EMBED_FLOAT32 = 'embed_nlp_export_float32'
+EMBED_BFLOAT16 = 'embed_nlp_export_bfloat16'
+
 # Name -> module below this package and the arguments of its class Contestant.
 _KNOWN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     MATMUL: ('matmul', {}),
@@ -37,6 +45,14 @@ _KNOWN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     NLP_EXPORT_ALL_THREADS: ('exported', {'precision': 'float32', 'all_threads': True}),
 }
 NAMES = tuple(_KNOWN)
+_EMBEDDERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    EMBED_EXACT: ('embedding_tf_hub', {'exact': True}),
+    EMBED_TF_HUB: ('embedding_tf_hub', {}),
+    EMBED_PYTORCH: ('embedding_pytorch', {'bfloat16': False}),
+    EMBED_PYTORCH_BFLOAT16: ('embedding_pytorch', {'bfloat16': True}),
+    EMBED_FLOAT32: ('embedding_exported', {'precision': 'float32'}),
+    EMBED_BFLOAT16: ('embedding_exported', {'precision': 'bfloat16'}),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,5 +112,5 @@ class Passed:
 
 def make(name: str, given: Given) -> Any:
   """The contestant of that name. Imports its framework."""
-  module, arguments = _KNOWN[name]
+  module, arguments = {**_KNOWN, **_EMBEDDERS}[name]
   return importlib.import_module(f'benchmarks.contestants.{module}').Contestant(given, **arguments)

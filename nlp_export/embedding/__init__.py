@@ -1,0 +1,1 @@
+"""How does a text file of any size become vectors, by one process or several?"""
