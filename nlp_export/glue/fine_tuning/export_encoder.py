@@ -26,7 +26,23 @@ def load(model: str, preprocessing: str, pooler: PoolerStart | None = None) -> T
   Raises:
     CheckError: it cannot be loaded, or trains nothing.
   """
-  root, preprocessor = _load(model), _load(preprocessing)
+  return of_loaded(_load(model), _load(preprocessing), model, pooler)
+
+
+def of_loaded(
+    root: Any, preprocessor: Any, model: str, pooler: PoolerStart | None = None
+) -> TrainableEncoder:
+  """An encoder and its preprocessing that are loaded already; its own variables are trained.
+
+  Args:
+    root: the encoder.
+    preprocessor: the preprocessing.
+    model: what to call the encoder in messages.
+    pooler: see TrainableEncoder.
+
+  Raises:
+    CheckError: it trains nothing.
+  """
 
   def call(inputs: dict[str, tf.Tensor], training: bool) -> Mapping[str, Any]:
     return root(inputs, training=training)

@@ -21,6 +21,7 @@ from nlp_export.glue.cells import DEGENERATE, OK, Cell, CellResult
 from nlp_export.glue.examples import Examples
 from nlp_export.glue.fine_tuning import runtime
 from nlp_export.glue.fine_tuning.arms import Arm
+from nlp_export.glue.fine_tuning.classifier import Classifier
 from nlp_export.glue.fine_tuning.loaded_encoders import LoadedEncoders
 from nlp_export.glue.fine_tuning.recipe import BEST, Recipe
 from nlp_export.glue.fine_tuning.tokenised import TokenisedTexts
@@ -43,6 +44,7 @@ class FineTuning:
   def __init__(
       self, arms: Mapping[tuple[str, str], Arm], splits: Splits, *,
       save_every_seconds: float = SAVE_EVERY_SECONDS,
+      task_of: Callable[[str], Task] = tasks.get,
   ):
     """Loads nothing yet.
 
@@ -51,7 +53,9 @@ class FineTuning:
       splits: for the name of a task its 'train' and dev splits, and others to predict, such as
         the test splits without labels.
       save_every_seconds: between two checkpoints of a training.
+      task_of: for the name of a task the task: of GLUE by default.
     """
+    self._task_of = task_of
     self._arms = dict(arms)
     self._splits = splits
     self._save_every_seconds = save_every_seconds
@@ -63,9 +67,14 @@ class FineTuning:
     """The encoder of an arm, with the values that its trainings start from."""
     return self._encoders.of(self._arms[arm_name, pooler]).encoder
 
+  def classifier(self, cell: Cell) -> Classifier:
+    """What is trained for a cell; once it was, and before another cell is, it is the result."""
+    recipe, task = Recipe.from_json(cell.recipe), self._task_of(cell.task)
+    return self._encoders.of(self._arms[cell.arm, cell.pooler]).trainer(task, recipe).classifier
+
   def __call__(self, cell: Cell, work: Work) -> CellResult:
     """Fine-tunes and scores; the predictions are written below `work.out_dir`."""
-    task = tasks.get(cell.task)
+    task = self._task_of(cell.task)
     recipe = Recipe.from_json(cell.recipe)
     if cell.task not in self._examples:
       self._examples = {cell.task: self._splits(cell.task)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from nlp_export import names, poolers
+from nlp_export import encoder_parts, names, poolers
 from nlp_export.errors import RequestError
 from nlp_export.glue.fine_tuning.arms import PoolerStart
 from nlp_export.glue.fine_tuning.tokenised import TokenisedTexts
@@ -19,8 +18,6 @@ NOT_REPRODUCIBLE = 'dropout not reproducible'
 
 Call = Callable[[dict[str, tf.Tensor], bool], Mapping[str, Any]]
 Tokenise = Callable[[Sequence[Sequence[str]], int], TokenisedTexts]
-
-_LAYER = re.compile(r'(?:^|/)layer_(\d+)/')
 
 
 class TrainableEncoder:
@@ -146,27 +143,14 @@ class TrainableEncoder:
         f'{", ".join(names.POOLER_LAYER_NAMES)}. Set POOLER_SEED to a number that is the same for '
         'all seeds, to take the pooler as it was exported')
 
-  def layer_of(self, name: str) -> int | None:
-    """The Transformer layer, from 0, that a variable belongs to; None for none."""
-    found = _LAYER.search(name)
-    return int(found[1]) if found else None
-
   def last_layers(self, count: int) -> list[str]:
     """Names of the variables of the last `count` Transformer layers.
 
     Raises:
       RequestError: fewer layers have variables of their own.
     """
-    layers = sorted({layer for layer in map(self.layer_of, self.variables) if layer is not None})
-    if count > len(layers):
-      why = f'it has {len(layers)}. Lower trainable_layers or reinit_top_layers'
-      if not layers:
-        why = (f'none of its variables is named .../layer_0/... (the first one is '
-               f'{next(iter(self.variables))}): its layers share them, as in ALBERT, or another '
-               'tool has named them. Leave out trainable_layers and reinit_top_layers')
-      raise RequestError(f'The last {count} layers of the encoder were asked for, but {why}')
-    chosen = set(layers[len(layers) - count:])
-    return [name for name in self.variables if self.layer_of(name) in chosen]
+    return encoder_parts.last_layers(
+        self.variables, count, 'trainable_layers or reinit_top_layers')
 
   def reinitialise(self, count: int, stddev: float, seed: int) -> None:
     """Starts the last `count` layers anew, after `reset` (Zhang et al. 2021)."""
