@@ -13,10 +13,12 @@ NUM_PREDICT = 3
 
 
 def encoder_inputs():
-  return {
-      name: tf.keras.layers.Input(shape=(SEQ_LENGTH,), dtype=tf.int32, name=name)
-      for name in ('input_word_ids', 'input_mask', 'input_type_ids')
-  }
+  seq_length = SEQ_LENGTH
+  return dict(
+      input_word_ids=tf.keras.layers.Input(shape=(seq_length,), dtype=tf.int32),
+      input_mask=tf.keras.layers.Input(shape=(seq_length,), dtype=tf.int32),
+      input_type_ids=tf.keras.layers.Input(shape=(seq_length,), dtype=tf.int32),
+  )
 
 
 def basic_usage(paths):
@@ -70,11 +72,10 @@ def masked_language_model(paths):
   encoder = hub.load(paths['model_with_mlm'])
   preprocessor = flow.load(paths['preprocessing'])
   mask_id = int(preprocessor.tokenize.get_special_tokens_dict()['mask_id'])
-  mlm_inputs = encoder_inputs() | {
-      'masked_lm_positions': tf.keras.layers.Input(
-          shape=(NUM_PREDICT,), dtype=tf.int32, name='masked_lm_positions'
-      )
-  }
+  mlm_inputs = dict(
+      **encoder_inputs(),
+      masked_lm_positions=tf.keras.layers.Input(shape=(NUM_PREDICT,), dtype=tf.int32),
+  )
   mlm = hub.KerasLayer(encoder.mlm, trainable=True)
   outputs = mlm(mlm_inputs)
   model = tf.keras.Model(mlm_inputs, outputs['mlm_logits'])
@@ -97,17 +98,34 @@ def masked_language_model(paths):
   history = model.fit(x, y, sample_weight=weights, batch_size=8, epochs=6, verbose=0)
   again = [np.asarray(mlm(x, training=True)['mlm_logits']) for _ in range(2)]
   still = [np.asarray(mlm(x, training=False)['mlm_logits']) for _ in range(2)]
+  after = encoder(probe)['sequence_output'].numpy()
+  changed = flow.changed(old, encoder.trainable_variables)
   return {
+      **downstream_task(encoder, packed, probe, after),
       'logits_shape': flow.shape(outputs['mlm_logits']),
       'keys': sorted(outputs),
       'trainable': [len(mlm.trainable_weights), len(encoder.trainable_variables)],
       'losses': history.history['loss'],
-      'root_weights_changed': flow.changed(old, encoder.trainable_variables),
+      'root_weights_changed': changed,
       'root_weights': len(old),
-      'root_output_change': np.abs(encoder(probe)['sequence_output'] - before).max(),
+      'root_output_change': np.abs(after - before).max(),
       'training_noise': np.abs(again[0] - again[1]).max(),
       'inference_noise': np.abs(still[0] - still[1]).max(),
   }
+
+
+def downstream_task(encoder, packed, probe, trained):
+  """Fine-tuning goes on from where masked-LM training has left the encoder."""
+  layer = hub.KerasLayer(encoder, trainable=True)
+  inputs = encoder_inputs()
+  model = tf.keras.Model(inputs, tf.keras.layers.Dense(1)(layer(inputs)['pooled_output']))
+  start = np.abs(layer(probe)['sequence_output'] - trained).max()
+  model.compile(
+      tf.keras.optimizers.Adam(3e-3), tf.keras.losses.BinaryCrossentropy(from_logits=True)
+  )
+  x = {name: tensor.numpy() for name, tensor in packed.items()}
+  history = model.fit(x, flow.examples(4)[1], batch_size=8, epochs=10, verbose=0)
+  return {'downstream_start': start, 'downstream_losses': history.history['loss']}
 
 
 if __name__ == '__main__':

@@ -34,6 +34,94 @@ def keras_layer_is_frozen_by_default(paths):
   }
 
 
+def text_embedding_in_front_of_a_classifier(paths):
+  """The page's first example, with an embedding of ours."""
+  embed = hub.KerasLayer(paths['text_embedding'])
+  embeddings = embed(['A long sentence.', 'single-word', 'http://example.com'])
+  model = tf.keras.Sequential([
+      embed,
+      tf.keras.layers.Dense(16, activation='relu'),
+      tf.keras.layers.Dense(1, activation='sigmoid'),
+  ])
+  model.compile(tf.keras.optimizers.Adam(3e-2), 'binary_crossentropy')
+  texts, labels = flow.examples()
+  history = model.fit(tf.constant(texts), labels, epochs=12, verbose=0)
+  return {
+      'shape': flow.shape(embeddings), 'dtype': embeddings.dtype.name,
+      'trained': len(model.trainable_weights), 'losses': history.history['loss'],
+  }  # fmt: skip
+
+
+def trainable_can_be_switched(paths):
+  layer = hub.KerasLayer(paths['model'], output_key='sequence_output')
+  inputs = batch(paths)
+
+  def state():
+    noisy = [np.asarray(layer(inputs, training=True)) for _ in range(2)]
+    return [
+        len(layer.trainable_weights), len(layer.non_trainable_weights),
+        float(np.abs(noisy[0] - noisy[1]).max()),
+    ]  # fmt: skip
+
+  states = [state()]
+  for trainable in (True, False):
+    layer.trainable = trainable
+    states.append(state())
+  return {'states': states}
+
+
+class MyMulModel(tf.train.Checkpoint):
+  """As on the page."""
+
+  def __init__(self, v_init):
+    super().__init__()
+    self.v = tf.Variable(v_init)
+    self.variables = [self.v]
+    self.trainable_variables = [self.v]
+    self.regularization_losses = [
+        tf.function(input_signature=[])(lambda: 0.001 * self.v**2),
+    ]
+
+  @tf.function(input_signature=[tf.TensorSpec(shape=None, dtype=tf.float32)])
+  def __call__(self, inputs):
+    return tf.multiply(inputs, self.v)
+
+
+def reusable_saved_model_by_hand(paths):
+  directory = os.path.join(paths['scratch'], 'my_mul')
+  tf.saved_model.save(MyMulModel(2.0), directory)
+  layer = hub.KerasLayer(directory)
+  product = layer([10.0, 20.0])
+  frozen = layer.losses
+  layer.trainable = True
+  return {
+      'product': product, 'weights': layer.trainable_weights, 'losses': layer.losses,
+      'frozen_losses': frozen,
+  }  # fmt: skip
+
+
+def regularized_encoder(paths):
+  """An encoder of ours with weight regularizers does as MyMulModel does."""
+  layer = hub.KerasLayer(paths['regularized'], output_key='pooled_output')
+  frozen = [float(loss) for loss in layer.losses]
+  layer.trainable = True
+  losses = [float(loss) for loss in layer.losses]
+  inputs = {
+      name: tf.keras.layers.Input((None,), dtype=tf.int32, name=name)
+      for name in ('input_word_ids', 'input_mask', 'input_type_ids')
+  }
+  model = tf.keras.Model(inputs, layer(inputs))
+  model.compile(tf.keras.optimizers.SGD(0.1), 'mse')
+  x = {name: np.ones((2, 3), np.int32) for name in inputs}
+  y = np.asarray(model(x))  # There is nothing to learn but to have smaller weights.
+  total = model.evaluate(x, y, verbose=0)
+  model.fit(x, y, epochs=3, verbose=0)
+  return {
+      'frozen': frozen, 'losses': losses, 'total': total,
+      'after_training': [float(loss) for loss in layer.losses],
+  }  # fmt: skip
+
+
 def weights_are_shared_between_applications(paths):
   layer = hub.KerasLayer(paths['model'], trainable=True, output_key='pooled_output')
   towers = []
@@ -96,6 +184,26 @@ def piece_of_a_keras_model(paths):
   return {'difference': np.abs(loaded(tf.constant(flow.SENTENCES)) - expected).max()}
 
 
+def piece_that_is_cut_out_afterwards(paths):
+  """The page's other way: the ends of the piece are looked up in the trained model."""
+  text_input = tf.keras.layers.Input(shape=(), dtype=tf.string, name='text')
+  packed = hub.KerasLayer(paths['preprocessing'], name='preprocessing')(text_input)
+  encoder = hub.KerasLayer(
+      paths['model'], trainable=True, output_key='pooled_output', name='encoder')
+  full_model = tf.keras.Model(text_input, tf.keras.layers.Dense(1)(encoder(packed)))
+  full_model.compile('adam', 'mse')
+  texts, labels = flow.examples(2)
+  full_model.fit(tf.constant(texts), labels, verbose=0)
+  sharing_input = full_model.get_layer('text').get_output_at(0)
+  sharing_output = full_model.get_layer('encoder').get_output_at(0)
+  piece_to_share = tf.keras.Model(sharing_input, sharing_output)
+  directory = os.path.join(paths['scratch'], 'cut_out')
+  piece_to_share.save(directory, include_optimizer=False)
+  expected = encoder(hub.load(paths['preprocessing'])(tf.constant(flow.SENTENCES)))
+  found = hub.load(directory)(tf.constant(flow.SENTENCES))
+  return {'difference': np.abs(found - expected).max()}
+
+
 def one_segment_packed_in_keras(paths):
   """hub#839: a Keras model around bert_pack_inputs with one segment, saved and loaded again."""
   preprocessor = flow.load(paths['preprocessing'])
@@ -142,6 +250,7 @@ def re_export_after_fine_tuning(paths):
   with tf.io.gfile.GFile(again.vocab_file.asset_path.numpy(), 'r') as f:
     vocab = f.read()
   return {
+      'path': export_module_dir,
       'moved_by_training': np.abs(outputs['sequence_output'] - before).max(),
       'difference': np.abs(outputs['sequence_output'] - trained['sequence_output']).max(),
       'mlm_difference': np.abs(again.mlm(mlm_x)['mlm_logits'] - trained_logits).max(),
@@ -162,6 +271,8 @@ def re_export_after_fine_tuning(paths):
 
 if __name__ == '__main__':
   flow.main(
-      keras_layer_is_frozen_by_default, weights_are_shared_between_applications, low_level_use,
-      piece_of_a_keras_model, one_segment_packed_in_keras, re_export_after_fine_tuning,
+      text_embedding_in_front_of_a_classifier, keras_layer_is_frozen_by_default,
+      trainable_can_be_switched, reusable_saved_model_by_hand, regularized_encoder,
+      weights_are_shared_between_applications, low_level_use, piece_of_a_keras_model,
+      piece_that_is_cut_out_afterwards, one_segment_packed_in_keras, re_export_after_fine_tuning,
   )  # fmt: skip

@@ -56,6 +56,13 @@ def test_mlm_training_trains_the_encoder_that_is_the_root(answers):
   assert answer['root_output_change'] > 0.1
 
 
+@pytest.mark.conformance(55, 56)
+def test_a_downstream_task_goes_on_from_the_encoder_that_mlm_has_trained(answers):
+  answer = answers['masked_language_model']
+  assert answer['downstream_start'] < 1e-5 < answer['root_output_change']
+  assert answer['downstream_losses'][-1] < 0.9 * answer['downstream_losses'][0]
+
+
 @pytest.mark.conformance(57)
 def test_mlm_has_dropout_in_training_alone(answers):
   answer = answers['masked_language_model']

@@ -1,0 +1,1 @@
+"""How does an export's masked LM go on learning, and become an export again?"""

@@ -1,0 +1,1 @@
+"""How is an export fine-tuned on a task, and which encoder and classifier are exported then?"""
