@@ -3,6 +3,7 @@
 #   make run         export real weights, verify and fine-tune them: out/quickstart/report.html
 #   make test        the tests
 #   make test-extra  the tests that need PyTorch, or a browser (Debian: chromium chromium-driver)
+#   make docs        the pages of docs/ and the API as HTML: out/docs/index.html
 #   make lint        ruff and mypy
 #   make constraints pin the dependencies anew (constraints.txt)
 #   make clean       remove .venv, out and the caches
@@ -12,7 +13,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := run
-.PHONY: run test test-extra lint constraints clean
+.PHONY: run test test-extra docs lint constraints clean
 
 PYTHON ?=
 VENV ?= .venv
@@ -44,6 +45,9 @@ test: $(VENV)/installed
 
 test-extra: $(VENV)/installed-extra
 	$(PYTEST) -m extra $(PYTEST_ARGS)
+
+docs: $(VENV)/installed
+	$(PY) -m sphinx -q -W --keep-going -b html docs out/docs
 
 lint: $(VENV)/installed-lint
 	$(PY) -m ruff check .

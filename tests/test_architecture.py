@@ -18,35 +18,51 @@ ROOT = Path(__file__).resolve().parent.parent
 # The steps of the data, in order, and the modules of each (below nlp_export; the longest pattern
 # that fits decides). A module imports its own step and earlier ones. A new module needs its place.
 STEPS = {
-    'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'handles'),
+    'ground': ('errors', 'names', 'paths', 'file_errors', 'files'),
+    # SavedModels of anybody, before they are loaded.
+    'arrivals': ('archives', 'handles', 'saved_models.safety', 'saved_models.graph_walk',
+                 'saved_models.op_effects'),
     'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts',
                'field_rules'),
     'text': ('corpora', 'corpora.*'),
     'encoder, tokenizer': (
-        'encoders', 'encoders.*', 'encoder_config', 'encoder_config.*', 'dropout', 'tokenizers',
+        'encoders', 'encoders.*', 'encoder_config', 'encoder_config.*', 'encoder_parts', 'dropout',
+        'tokenizers',
         'tokenization', 'tokenization.*',
     ),
     'checkpoint restore': ('pretrainer', 'checkpoints', 'checkpoints.*'),
-    'pooler': ('initial_values', 'poolers', 'restored_encoder'),
+    'pooler': ('initial_values', 'poolers', 'poolings', 'restored_encoder', 'text_embedding',
+               'text_inputs'),
     'SavedModels': ('saved_models', 'saved_models.*'),
     'verification': (
         'saved_models.verification', 'saved_models.verification.*',
+        'saved_models.text_expectations',
         'saved_models.expectations',  # What verification is told about the source.
     ),
-    'export': ('exporting', 'embedding', 'staging'),  # All of the steps above for one checkpoint.
+    'export': (
+        'exporting', 'export_graphs', 'reexporting', 'tuning_records', 'placing', 'staging',
+    ),  # All of the steps above for one checkpoint.
+    'text layers': ('text_layers', 'text_layers.*', 'keras3'),  # Exports in Keras models.
     'pre-training': ('pretraining', 'pretraining.*'),
     'conversion': ('converting', 'converting.*'),  # It writes as pre-training does.
     'GLUE': ('glue', 'glue.*'),
+    'embedding': ('embedding', 'embedding.*'),  # Files of texts; tokens and precision as GLUE has.
+    'tuning': ('tuning', 'tuning.*'),  # Fine-tuning, then re-exporting.
+    'question pairs': ('question_pairs', 'question_pairs.*'),
     'report': ('reports', 'reports.*', 'pretraining.reporting'),
+    'continued training': ('continuing', 'continuing.*'),  # Of an export, to an export.
     'ablation': ('ablation', 'ablation.*'),  # All of the steps above for a matrix.
     'submission': ('submitting', 'submitting.*'),
+    'publishing': ('publishing', 'publishing.*'),
+    'forms': ('forms', 'forms.*'),  # For inference; scores as GLUE has them.
 }  # fmt: skip
 
 # What gin files import, and what `run.py --dry_run` needs.
 LIGHT = (
     'errors', 'names', 'files', 'config', 'running.run_record', 'experiment', 'encoders',
     'tokenizers',
-    'poolers', 'pretrainer', 'checkpoints', 'pretraining.data.recipe',
+    'poolers', 'poolings', 'text_embedding', 'text_inputs', 'pretrainer', 'checkpoints',
+    'pretraining.data.recipe',
     'pretraining.recipe', 'pretraining.heads', 'pretraining.strategies', 'pretraining.flops',
 )  # fmt: skip
 HEAVY = (

@@ -16,20 +16,29 @@ RUNS = [name for name in FILES if name.startswith('gin/runs/')]
 
 # What each run file needs: macro -> fixture key. A run file that is not here needs nothing.
 NEEDS = {
+    'gin/runs/continue_mlm.gin': ('EXPORT', 'PREPROCESSING', 'TEXT_FILES'),
     'gin/runs/convert_checkpoint.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'TO'),
+    'gin/runs/embed.gin': ('EXPORT', 'PREPROCESSING', 'POOLING', 'TEXT_FILE'),
+    'gin/runs/forms.gin': ('EXPORT', 'PREPROCESSING'),
+    'gin/runs/finetune.gin': ('EXPORT', 'PREPROCESSING', 'TRAIN_FILE'),
     'gin/runs/export.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE'),
     'gin/runs/glue_check.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/glue_submission.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/inspect_checkpoint.gin': ('CHECKPOINT',),
+    'gin/runs/package.gin': (
+        'EXPORT', 'OWNER', 'NAME', 'LICENCE', 'LANGUAGE', 'TRAINING_DATA', 'FINE_TUNING'),
+    'gin/runs/paper_table.gin': ('RESULTS',),
     'gin/runs/pooler_ablation.gin': ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE', 'GLUE_DIR'),
     'gin/runs/prepare_pretraining_data.gin': ('VOCAB_FILE',),
     'gin/runs/pretrain.gin': ('ENCODER_CONFIG', 'VOCAB_FILE'),
+    'gin/runs/question_pairs.gin': ('EXPORT', 'PREPROCESSING', 'GLUE_DIR'),
     'gin/runs/verify.gin': ('EXPORT',),
 }
 
 # Fragments that bind an experiment's parameters: what their includer imports first.
 INCLUDED_AFTER = {
     'gin/export/macros.gin': 'import experiments.export',
+    'gin/export/text_embedding.gin': 'import experiments.export',
     'gin/pretraining/macros.gin': 'import experiments.pretrain',
 }
 

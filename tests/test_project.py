@@ -92,6 +92,7 @@ def planned(directory: Path, target: str) -> list[str]:
     ('run', 'run.py gin/runs/quickstart.gin'),
     ('test', "pytest -q -ra --numprocesses 2 --dist loadfile -m 'not extra'"),
     ('test-extra', 'pytest -q -ra --numprocesses 2 --dist loadfile -m extra'),
+    ('docs', 'sphinx -q -W --keep-going -b html docs out/docs'),
 ])  # fmt: skip
 def test_the_second_time_takes_no_set_up(set_up, target, command):
   lines = planned(set_up, target)

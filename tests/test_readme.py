@@ -30,11 +30,13 @@ def code(text: str) -> str:
 def commands(text: str) -> list[str]:
   """The lines of code that call run.py, continuation lines joined.
 
-  A line with `...` or a [choice] in it shows a form; it is not for pasting.
+  A line with `...` or a [choice] in it shows a form; it is not for pasting. One that runs the
+  config.gin of an earlier run is for the tests that follow a page (test_tutorial.py).
   """
   lines = re.sub(r'\\\n\s*', '', code(text)).splitlines()
   calls = [line[line.index('python run.py ') :] for line in lines if 'python run.py ' in line]
-  return [call.strip() for call in calls if '...' not in call and '[' not in call]
+  calls = [call for call in calls if '...' not in call and '[' not in call]
+  return [call.strip() for call in calls if not call.startswith('python run.py out/')]
 
 
 def named_paths(text: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import re
 import subprocess
@@ -61,8 +62,22 @@ def clear():
   return Matrix({'keep': 0.5, 'random': 0.4, 'identity': 1.3}, seeds=8)
 
 
-def test_a_clear_winner_is_chosen_and_shown(clear):
-  found = clear.analysis()
+@pytest.fixture(scope='module', autouse=True)
+def objects_of_other_tests_are_no_garbage():
+  """statsmodels' multipletests collects at every call: TensorFlow's objects make that slow."""
+  gc.freeze()
+  yield
+  gc.unfreeze()
+
+
+@pytest.fixture(scope='module')
+def clear_analysis(clear):
+  """What is found in it: seconds of resampling."""
+  return clear.analysis()
+
+
+def test_a_clear_winner_is_chosen_and_shown(clear_analysis):
+  found = clear_analysis
   (verdict,) = found.verdicts
   assert (verdict.answer, verdict.sure) == ('identity', 'shown')
   assert verdict.sentence.startswith('Choose identity: identity has the highest average over rte')
@@ -73,17 +88,17 @@ def test_a_clear_winner_is_chosen_and_shown(clear):
     assert c.verdict == ('first' if c.first == 'identity' else 'second')
 
 
-def test_the_same_analysis_twice_and_as_json(clear):
-  one, other = clear.analysis(), clear.analysis()
+def test_the_same_analysis_twice_and_as_json(clear, clear_analysis):
+  one, other = clear_analysis, clear.analysis()
   assert json.dumps(one.to_json(), allow_nan=False) == json.dumps(other.to_json(), allow_nan=False)
 
 
-def test_three_seeds_can_only_suggest(clear):
-  few = Matrix({'keep': 0.2, 'identity': 1.5}, seeds=3, spread=0.02)
-  (verdict,) = few.analysis().verdicts
+def test_three_seeds_can_only_suggest():
+  few = Matrix({'keep': 0.2, 'identity': 1.5}, seeds=3, spread=0.02).analysis()
+  (verdict,) = few.verdicts
   assert (verdict.answer, verdict.sure) == ('identity', 'suggested')
   assert 'rests on 3 seeds' in verdict.sentence and 'cannot confirm it' in verdict.sentence
-  (overall,) = few.analysis().average_comparisons
+  (overall,) = few.average_comparisons
   assert overall.p_permutation == overall.p_permutation_smallest == 0.25
   assert '3 seeds give 0.25 at best' in overall.sentence
 
@@ -146,8 +161,8 @@ def test_one_seed_says_to_run_more():
   assert verdict.answer == 'open' and 'Run at least 3' in verdict.sentence
 
 
-def test_intervals_cover_examples_too_where_predictions_are_known(clear):
-  group = clear.analysis().groups[0]
+def test_intervals_cover_examples_too_where_predictions_are_known(clear, clear_analysis):
+  group = clear_analysis.groups[0]
   assert group.without_degenerate.interval.covers == 'seeds and examples'
   assert group.noise_floor_from == 'binomial'
   assert [dot.seed for dot in group.runs] == list(range(8))
@@ -269,11 +284,11 @@ def test_averages_are_over_the_tasks_that_all_have():
   assert {a.tasks for a in uneven.analysis().averages} == {('rte',)}
 
 
-def test_published_scores_stand_beside(clear):
+def test_published_scores_stand_beside(clear, clear_analysis):
   setting = Setting('bert-base-cased', recipe=Recipe(3, 2e-5, 32, 128))
   found = clear.analysis(setting=setting)
   assert found.groups[0].beside.low == pytest.approx(0.6534)
-  assert clear.analysis().groups[0].beside is None
+  assert clear_analysis.groups[0].beside is None
 
 
 def test_notes_of_cells_are_handed_on():
