@@ -1,9 +1,10 @@
 """Which texts does a file hold, and how is a part of them read without the rest?
 
 One text a line, or a column of a table: Parquet, JSON lines, TSV or CSV with a header, told apart
-by content. Text i is row i of what comes out, so that an empty line is a text too. A TSV has no
-quotation, as GLUE's; in a CSV a quoted field may hold line ends (RFC 4180). A byte-order mark and
-the carriage return of a line end are dropped. Rows are found by one pass over the bytes.
+by content: a table whose header has a tab is a TSV. Text i is row i of what comes out, so that an
+empty line is a text too; between JSON objects it is none. A TSV has no quotation, as GLUE's; in a
+CSV a quoted field may hold line ends (RFC 4180). A byte-order mark and the carriage return of a
+line end are dropped. Rows are found by one pass over the bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ LINES, PARQUET, JSON_LINES, TSV, CSV = 'lines', 'parquet', 'json_lines', 'tsv', 
 _BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 _PARQUET_MAGIC, _GZIP_MAGIC = b'PAR1', b'\x1f\x8b'
 _HEAD_BYTES = 1 << 20
+# A text may be a whole document; the standard library stops at 131,072 characters.
+_LONGEST_FIELD = 1 << 27
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,8 @@ class TextFile:
     """
     self.path, self.column = path, column
     self._head = files.read_head(path, _HEAD_BYTES)
-    self._index = 0  # Of the column, in TSV and CSV.
+    self._index = self._width = 0  # Of the column, and how many there are, in TSV and CSV.
+    csv.field_size_limit(_LONGEST_FIELD)
     self.kind = self._find_kind()
 
   def _find_kind(self) -> str:
@@ -77,15 +81,14 @@ class TextFile:
     line = head.partition(b'\n')[0].decode('utf-8', errors='replace').rstrip('\r')
     if line.lstrip().startswith('{'):
       return JSON_LINES
-    for kind, found in ((TSV, line.split('\t')), (CSV, next(csv.reader([line]), []))):
-      if self.column in found:
-        self._index = found.index(self.column)
-        return kind
-    self._check_column(line.split('\t') if '\t' in line else next(csv.reader([line]), []))
-    raise AssertionError(line)
+    # One column is a CSV: what writes it quotes texts with commas, and the marks are no text.
+    kind, found = (TSV, line.split('\t')) if '\t' in line else (CSV, next(csv.reader([line]), []))
+    self._check_column(found)
+    self._index, self._width = found.index(str(self.column)), len(found)
+    return kind
 
   def _check_column(self, columns: list[str]) -> None:
-    if self.column in columns:
+    if columns.count(str(self.column)) == 1:
       return
     found = f'the columns of {self.path} are {", ".join(map(repr, columns[:12]))}'
     if self.column is None:
@@ -122,7 +125,7 @@ class TextFile:
           quotes += line.count(b'"')
         offset += len(line)
         if quotes % 2 == 0:  # Else the row goes on in the next line.
-          if not skip and begin[0] < offset:
+          if not skip and begin[0] < offset and not self._is_none(line):
             yield begin
           skip, begin = False, (offset, number + 1)
     if quotes % 2:
@@ -130,13 +133,18 @@ class TextFile:
           f'{self.path}, line {begin[1]}: a quotation mark is opened there and never closed. '
           'Correct that row')
 
+  def _is_none(self, line: bytes) -> bool:
+    """Whether a line between rows holds none."""
+    return self.kind == JSON_LINES and not line.strip()
+
   # Reading one.
 
   def read(self, part: Part) -> list[str]:
     """The texts of a part.
 
     Raises:
-      RequestError: a row is not UTF-8, or has no text in the column: with file and line.
+      RequestError: a row is not UTF-8, not as wide as the header, or has no text in the column:
+        with file and line. Or the file has become shorter.
     """
     if self.kind == PARQUET:
       return self._read_parquet(part)
@@ -147,9 +155,13 @@ class TextFile:
       while len(texts) < part.count:
         piece = stream.readline()
         record += piece
+        if not record:
+          raise RequestError(f'{self.path} ends before line {line}, and was longer a while ago. '
+                             'Leave it as it is during a run, and give another --out_dir')
         if piece and self.kind == CSV and record.count(b'"') % 2:
           continue
-        texts.append(self._text(record, line))
+        if not self._is_none(record):
+          texts.append(self._text(record, line))
         line += max(1, record.count(b'\n'))
         record = b''
     return texts
@@ -165,10 +177,12 @@ class TextFile:
       return row
     if self.kind == JSON_LINES:
       return self._of_json(row, place)
-    fields = row.split('\t') if self.kind == TSV else next(csv.reader(io.StringIO(row)), [])
-    if self._index >= len(fields):
-      raise RequestError(f'{place}: there are {len(fields)} fields, and {self.column!r} is number '
-                         f'{self._index + 1}. Correct that row')
+    fields = row.split('\t') if self.kind == TSV else _of_csv(row, place)
+    if len(fields) != self._width:
+      hint = ('Is the line blank?' if not row.strip() else 'A tab in a text?'
+              if self.kind == TSV else 'A comma in a text that is not in quotation marks?')
+      raise RequestError(f'{place}: there are {len(fields)} fields, and the header has '
+                         f'{self._width}. {hint} Correct that row')
     return fields[self._index]
 
   def _of_json(self, row: str, place: str) -> str:
@@ -180,6 +194,11 @@ class TextFile:
     if not isinstance(text, str):
       raise RequestError(f'{place}: there is no text under {self.column!r} but {text!r}. '
                          'Correct that row')
+    try:
+      text.encode()
+    except UnicodeEncodeError as error:  # JSON can write the half of a character.
+      raise RequestError(f'{place}: {text[error.start]!r} under {self.column!r} is half a '
+                         'character (a surrogate without its other). Correct that row') from error
     return text
 
   @contextlib.contextmanager
@@ -206,3 +225,18 @@ class TextFile:
       raise RequestError(f'{self.path}, row {part.row + wrong}: {self.column!r} holds '
                          f'{texts[wrong]!r}, which is no text. Correct that row')
     return [str(text) for text in texts]
+
+
+def _of_csv(record: str, place: str) -> list[str]:
+  """Fields of the one row that a record should be: marks out of place would hide other rows."""
+  reader = csv.reader(io.StringIO(record), strict=True)
+  try:
+    fields = next(reader, [])
+    rest = next(reader, None)
+  except csv.Error as error:
+    raise RequestError(f'{place}: {error}. A field with a quotation mark or a line end stands in '
+                       'quotation marks, and a mark in it is doubled: "so ""it"" is"') from error
+  if rest is not None:
+    raise RequestError(f'{place}: a quotation mark stands in a field that is not in quotation '
+                       'marks. Put the field in them and double the mark: "so ""it"" is"')
+  return fields

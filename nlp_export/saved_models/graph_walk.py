@@ -16,8 +16,8 @@ _CALLS = {'PartitionedCall': 0, 'StatefulPartitionedCall': 0,
 _HAND_ON = frozenset({
     'Identity', 'StopGradient', 'Snapshot', 'EnsureShape', 'Reshape', 'ExpandDims', 'Squeeze',
     'Enter', 'RefEnter', 'Switch', 'RefSwitch'})
-# What a saver's endings are made with: another one on S3 than elsewhere.
-_ENDINGS = frozenset({'Const', 'Identity', 'Select', 'SelectV2', 'StaticRegexFullMatch'})
+# Names of signatures that are run once, after loading.
+_INITIALISERS = ('__saved_model_init_op',)
 _GIVEN = frozenset({'Placeholder', 'PlaceholderV2', 'PlaceholderWithDefault', '_Arg'})
 
 
@@ -54,17 +54,20 @@ class Graph:
     return found
 
   def is_ending(self, tensor: str) -> bool:
-    """Whether a saver adds this to a file name: words for the parts of a checkpoint."""
-    for name in self.ancestors([tensor]):
-      if name in self.arguments:
-        continue
-      node = self.nodes[name]
-      if node.op not in _ENDINGS | _GIVEN:
-        return False
-      if node.op == 'Const' and any(
-          b'..' in value for value in node.attr['value'].tensor.string_val):
-        return False
-    return True
+    """Whether a saver adds this to a file name: a word for the parts of a checkpoint.
+
+    Of several words none may end so that the next one makes a way up of it.
+    """
+    node = self.nodes.get(node_name(tensor))
+    if node is None:
+      return False
+    inputs = data_inputs(node)
+    if node.op == 'Identity':
+      return self.is_ending(inputs[0])
+    if node.op in ('Select', 'SelectV2'):  # Another one on S3 than elsewhere.
+      return all(map(self.is_ending, inputs[1:]))
+    words = string_values(node.attr['value'].tensor) if node.op == 'Const' else None
+    return words is not None and not any('..' in word or word.endswith('.') for word in words)
 
 
 def node_name(tensor: str) -> str:
@@ -98,6 +101,8 @@ class Walk:
         for f in graph_def.library.function}
     self._gradients = {g.function_name: g.gradient_func for g in graph_def.library.gradient}
     self._assets = {node_name(asset.tensor_info.name) for asset in asset_files(meta_graph)}
+    self._saver_name = node_name(meta_graph.saver_def.filename_tensor_name)
+    self._of_signatures = self.main.ancestors(self._signature_tensors())
     self.saver_nodes = self._saver_nodes()
     self.saver_functions = self._saver_functions()
     self._callers = self._call_sites()
@@ -123,12 +128,14 @@ class Walk:
           for caller, inputs in callers)
     node = graph.nodes.get(name)
     if node is None or node.op in _GIVEN:
-      return node is not None
+      # Any other placeholder may have a value of its own.
+      return node is not None and graph is self.main and name == self._saver_name
     inputs = data_inputs(node)
     if node.op == 'Pack':
       return all(self.extends_saver_name(graph, each) for each in inputs)
     if node.op == 'StringJoin':
-      return self.extends_saver_name(graph, inputs[0]) and all(map(graph.is_ending, inputs[1:]))
+      return (not node.attr['separator'].s and self.extends_saver_name(graph, inputs[0])
+              and all(map(graph.is_ending, inputs[1:])))
     return node.op in (*_HAND_ON, 'ShardedFilename') and self.extends_saver_name(graph, inputs[0])
 
   def origins(self, graph: Graph, tensor: str) -> set[str]:
@@ -145,7 +152,8 @@ class Walk:
     node = graph.nodes.get(name)
     if node is None:
       return {'nothing that is in the graph'}
-    if graph is self.main and name in self._assets and node.op in ('Const', *_GIVEN):
+    if (graph is self.main and name in self._assets and node.op in ('Const', *_GIVEN)
+        and name not in self._of_signatures):  # Only initialisers are given the asset's path.
       return {ASSET}
     if node.op in _HAND_ON:
       return self._origins(graph, data_inputs(node)[0], seen)
@@ -181,6 +189,8 @@ class Walk:
   def _origins_of_argument(
       self, graph: Graph, position: int, seen: set[tuple[str, str]]) -> set[str]:
     found = set(self._bound(graph, position))
+    if graph.name in self._gradients.values():
+      found.add('whoever takes the gradient')
     for caller, inputs in self._callers[graph.name]:
       if position >= len(inputs):
         found.add('whoever calls it')
@@ -240,10 +250,19 @@ class Walk:
     own = self.main.ancestors([saver.save_tensor_name, saver.restore_op_name])
     return own - self.main.ancestors(self._entry_tensors())
 
+  def _signature_tensors(self) -> Iterator[str]:
+    """What is run of the main graph whenever somebody calls it."""
+    for name, signature in self._meta_graph.signature_def.items():
+      if name not in _INITIALISERS:
+        for info in (*signature.inputs.values(), *signature.outputs.values()):
+          yield from _tensor_names(info)
+
   def _entry_tensors(self) -> Iterator[str]:
     """What is run of the main graph but for the saver: signatures and initialisers."""
-    for signature in self._meta_graph.signature_def.values():
-      for info in (*signature.inputs.values(), *signature.outputs.values()):
+    yield from self._signature_tensors()
+    for name in _INITIALISERS:
+      for info in self._meta_graph.signature_def[name].outputs.values() if (
+          name in self._meta_graph.signature_def) else ():
         yield from _tensor_names(info)
     for name, collection in self._meta_graph.collection_def.items():
       if name != 'savers':
@@ -283,6 +302,14 @@ def _tensor_names(info: Any) -> Iterator[str]:
     yield info.name
 
 
+def string_values(tensor: Any) -> list[str] | None:
+  """The values of a string constant; None if they are written in a way that no tool writes."""
+  if tensor.tensor_content or tensor.version_number:
+    return None
+  return [value.decode(errors='replace') for value in tensor.string_val] or ['']
+
+
 def _strings(tensor: Any) -> list[str]:
   """The values of a string constant, for a message."""
-  return [repr(value.decode(errors='replace')) for value in tensor.string_val] or ["''"]
+  found = string_values(tensor)
+  return ['in tensor_content'] if found is None else list(map(repr, found))

@@ -73,7 +73,18 @@ def test_an_empty_file_has_no_parts(tmp_path):
                               'TEXT_COLUMN=a'),
     (b'{"text": 3}\n', 'text', "line 1: there is no text under 'text' but 3. Correct that row"),
     (b'{"text": "a"}\n{"text"\n', 'text', 'Write one JSON object a line'),
-    (b'a\ttext\n1\n', 'text', "there are 1 fields, and 'text' is number 2. Correct that row"),
+    (b'a\ttext\n1\n', 'text', '1 fields, and the header has 2. A tab in a text? Correct that row'),
+    (b'a\ttext\n1\tx\ty\n', 'text', 'header has 2. A tab in a text? Correct that row'),
+    (b'a,text\n1,Hello, you\n', 'text', 'line 2: there are 3 fields, and the header has 2. A comma '
+     'in a text that is not in quotation marks? Correct that row'),
+    (b'a,text\n\n1,x\n', 'text', 'Is the line blank? Correct that row'),
+    # Two inches would make one row of three, where each row alone is none.
+    (b'a,text\n1,5" disk\n2,lost\n3,6" disk\n', 'text', 'line 2: a quotation mark stands in a '
+     'field that is not in quotation marks. Put the field in them and double the mark: '
+     '"so ""it"" is"'),
+    (b'a,text\n1,one\rtwo\n', 'text', 'and a mark in it is doubled: "so ""it"" is"'),
+    (b'text,text\na,b\n', 'text', "'text', 'text'. Name one of them: --set TEXT_COLUMN=text"),
+    (b'{"text": "\\ud800"}\n', 'text', 'without its other). Correct that row'),
     (b'a,text\n1,"open\n', 'text', 'opened there and never closed. Correct that row'),
 ])
 def test_what_is_wrong_is_named_with_its_line(content, column, says, tmp_path):
@@ -96,3 +107,36 @@ def test_a_parquet_file_needs_a_column_of_texts(tmp_path):
   with pytest.raises(RequestError) as error:
     found.read(found.parts(10)[0])
   assert str(error.value).endswith("row 1: 'a' holds None, which is no text. Correct that row")
+
+
+def test_a_table_of_one_column_has_quotation_marks_around_texts(tmp_path):
+  path = tmp_path / 'texts'
+  path.write_text('text\n"one, two"\nthree\n"""four"""\n')
+  found = TextFile(str(path), 'text')
+  assert [found.read(part) for part in found.parts(2)] == [['one, two', 'three'], ['"four"']]
+
+
+def test_a_text_may_be_a_document(tmp_path):
+  path = tmp_path / 'texts'
+  path.write_text(f'n,text\n1,"{"word " * 40_000}"\n')
+  found = TextFile(str(path), 'text')
+  assert found.read(found.parts(1)[0]) == ['word ' * 40_000]
+
+
+def test_blank_lines_between_objects_are_no_texts(tmp_path):
+  path = tmp_path / 'texts'
+  path.write_text('{"text": "a"}\n\n{"text": ""}\n \n{"text": "c"}\n\n')
+  found = TextFile(str(path), 'text')
+  assert [found.read(part) for part in found.parts(2)] == [['a', ''], ['c']]
+
+
+def test_a_file_that_became_shorter_is_refused(tmp_path):
+  path = tmp_path / 'texts'
+  path.write_text('one\ntwo\nthree\n')
+  found = TextFile(str(path))
+  part = found.parts(3)[0]
+  path.write_text('one\n')
+  with pytest.raises(RequestError) as error:
+    found.read(part)
+  assert 'ends before line 2' in str(error.value)
+  assert str(error.value).endswith('give another --out_dir')
