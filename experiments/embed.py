@@ -50,10 +50,13 @@ def embed(
       model, text_file, text_column, file_format, precision, part_texts, tuple(allowed_ops))
   requests.check(request)
   texts = text_files.TextFile(text_file, text_column)
+  notes = [f'note: {texts.note}'] if texts.note else []
   given = [path for path in (export, preprocessing) if path]
   from nlp_export.embedding import executing
 
   def execute(run: Run) -> Outcome:
+    for note in notes:
+      run.say(note)
     found = dataclasses.replace(
         model, export=resolved(export, request.allowed_ops),
         preprocessing=resolved(preprocessing, request.allowed_ops) if preprocessing else None)
@@ -63,7 +66,7 @@ def embed(
   name = executing.vectors_file(file_format)
   return Plan(
       lines=[f'embed the texts of {text_file} ({texts.kind}) with {" and ".join(given)}',
-             f'in {precision}, in parts of {part_texts} texts, write {name}'],
+             f'in {precision}, in parts of {part_texts} texts, write {name}', *notes],
       inputs=(*(path for path in given if not is_handle(path)), text_file),
       execute=execute, outputs=(name, executing.SUMMARY), shared=True)
 

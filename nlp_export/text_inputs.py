@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nlp_export import names
+from nlp_export import files, names
 from nlp_export.errors import RequestError
 
 if TYPE_CHECKING:
@@ -95,6 +95,30 @@ def check_max_seq_length(max_seq_length: int, num_segments: int = 1) -> None:
         f'MAX_SEQ_LENGTH is {max_seq_length!r}: {num_segments} segment{"s"[:num_segments > 1]} '
         f'with {num_segments + 1} special tokens need {num_segments + 2} tokens at least. Write '
         '--set MAX_SEQ_LENGTH=128')
+
+
+def needs_whole_rows(export: str, max_seq_length: int | None = None) -> bool:
+  """Whether padding changes what an encoder computes (MobileBERT, a funnel that pools ...).
+
+  Rows that are as long as the longest of their batch would make a text's vector depend on the
+  other texts there: such an encoder needs `fixed` rows.
+
+  Args:
+    export: directory of its SavedModel, whose record says so; a stranger's has none.
+    max_seq_length: how long rows may become; None where the SavedModel decides.
+
+  Raises:
+    RequestError: the encoder has fewer positions. Without, only a long text would show it.
+  """
+  path = files.join(export, names.EXTRA_DIR, names.PROVENANCE_FILE)
+  record = files.read_json(path) if files.exists(path) else {}
+  encoder = record.get('encoder', {})
+  positions = encoder.get('max_positions')
+  if positions and max_seq_length and max_seq_length > positions:
+    raise RequestError(
+        f'MAX_SEQ_LENGTH is {max_seq_length}, but {export} has {positions} positions: longer rows '
+        f'have no place in it. Write --set MAX_SEQ_LENGTH={positions}, or less')
+  return bool(encoder.get('sequence', {}).get('inexact_padding'))
 
 
 def _pack(

@@ -113,3 +113,12 @@ def test_what_cannot_be_done_is_said():
   for length, segments in ((3, 2), (2, 1), (True, 1), ('12', 1)):
     with pytest.raises(RequestError, match='Write --set MAX_SEQ_LENGTH=128$'):
       text_inputs.encoder_inputs(Stranger(), constants(*[['a']] * segments), length)
+
+
+def test_an_encoder_without_so_many_positions_is_refused_before_a_long_text_comes(
+    uncased_exports, tiny_size):
+  most = tiny_size.max_position_embeddings
+  assert not text_inputs.needs_whole_rows(uncased_exports['model'], most)
+  with pytest.raises(RequestError) as error:
+    text_inputs.needs_whole_rows(uncased_exports['model'], most + 1)
+  assert str(error.value).endswith(f'Write --set MAX_SEQ_LENGTH={most}, or less')

@@ -231,6 +231,8 @@ def _parts(
     raise RequestError(
         f'MAX_SEQ_LENGTH is {most}, but {model.export} takes rows of {length} tokens and no '
         f'others. Write --set MAX_SEQ_LENGTH={length}')
+  if text_inputs.needs_whole_rows(model.export, model.max_seq_length):
+    length = most
 
   def encode_texts(texts: Sequence[str | bytes]) -> Any:
     return text_inputs.encoder_inputs(

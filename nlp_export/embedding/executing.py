@@ -60,7 +60,7 @@ def execute(request: requests.Request, model: requests.Model, run: Run) -> dict[
     finally:
       work.close()
   with run.step('put together'):
-    once(claims, 'file', done, work.put_together, say=run.say)
+    once(claims, 'file', work.is_tidy, work.put_together, say=run.say)
   return files.read_json(work.summary)
 
 
@@ -79,6 +79,10 @@ class _Work:
   def is_finished(self) -> bool:
     """Whether nothing is left to do."""
     return files.exists(self.summary) and files.exists(self._vectors)
+
+  def is_tidy(self) -> bool:
+    """Whether the parts are gone, too: a process may be killed before it has removed them."""
+    return self.is_finished() and not files.exists(self._directory)
 
   # The plan.
 
@@ -183,8 +187,14 @@ class _Work:
   # The end.
 
   def put_together(self) -> None:
-    """One file of all parts, then the summary; the parts are removed."""
+    """One file of all parts, then the summary, if they are not there; the parts are removed."""
+    if not self.is_finished():
+      self._write_vectors()
+    files.remove_tree(self._directory)
+
+  def _write_vectors(self) -> None:
     parts = self.parts()
+    files.remove_stale_staging(self._vectors)  # As large as the result, of a killed process.
     head = self._part_vectors(next(iter(parts)))
     count, dim = sum(part.count for part in parts.values()), head.shape[1]
     with _local(self._vectors) as path:
@@ -206,7 +216,6 @@ class _Work:
         'longest_text': max(part['longest'] for part in said),
         'texts_of_max_seq_length': (
             None if most is None else sum(part['at_max_seq_length'] for part in said))})
-    files.remove_tree(self._directory)
 
   def _part_vectors(self, name: str) -> np.ndarray:
     return np.load(io.BytesIO(files.read_bytes(self._path(f'{name}.npy'))), allow_pickle=False)

@@ -52,6 +52,7 @@ class TextFile:
     path: of the file.
     column: of a table; None for lines.
     kind: one of the names above.
+    note: what the user may not have meant, or ''.
   """
 
   def __init__(self, path: str, column: str | None = None):
@@ -62,6 +63,7 @@ class TextFile:
     """
     self.path, self.column = path, column
     self._head = files.read_head(path, _HEAD_BYTES)
+    self.note = ''
     self._index = self._width = 0  # Of the column, and how many there are, in TSV and CSV.
     csv.field_size_limit(_LONGEST_FIELD)
     self.kind = self._find_kind()
@@ -76,9 +78,13 @@ class TextFile:
       with self._parquet() as table:
         self._check_column(table.schema_arrow.names)
       return PARQUET
-    if self.column is None:
-      return LINES
     line = head.partition(b'\n')[0].decode('utf-8', errors='replace').rstrip('\r')
+    if self.column is None:
+      if _is_json_object(line):
+        self.note = (f'the first line of {self.path} is a JSON object, and TEXT_COLUMN is not set, '
+                     'so that each line is a text with its braces and keys. For the text in it '
+                     'write --set TEXT_COLUMN=text')
+      return LINES
     if line.lstrip().startswith('{'):
       return JSON_LINES
     # One column is a CSV: what writes it quotes texts with commas, and the marks are no text.
@@ -225,6 +231,13 @@ class TextFile:
       raise RequestError(f'{self.path}, row {part.row + wrong}: {self.column!r} holds '
                          f'{texts[wrong]!r}, which is no text. Correct that row')
     return [str(text) for text in texts]
+
+
+def _is_json_object(line: str) -> bool:
+  try:
+    return isinstance(json.loads(line), dict)
+  except ValueError:
+    return False
 
 
 def _of_csv(record: str, place: str) -> list[str]:

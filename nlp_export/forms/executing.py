@@ -31,6 +31,8 @@ from nlp_export.saved_models.verification.report import VerificationReport
 
 SCHEMA_VERSION = 1
 KIND = 'form'
+# A GraphDef is one protocol buffer, which cannot be larger; ONNX and LiteRT files neither.
+_MOST_BYTES = 2**31 - 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,11 @@ def check(request: FormsRequest) -> tuple[Source, texts.Tokeniser]:
   path = handles.resolved(request.export, request.allowed_ops)
   source = sources.load(path, request.outputs)
   for name, form in request.forms.items():
+    if form.kind != forms_lib.XLA and source.weights_bytes > _MOST_BYTES:
+      raise RequestError(
+          f'{name} of {request.export} would be one file of {source.weights_bytes / 1e9:.1f} GB, '
+          'and 2 GB is the most that its format holds. Only XLA keeps variables: write --set '
+          "FORMS='(@forms.xla,)'")
     if source.fixed_length and form.seq_length not in (None, source.fixed_length):
       raise RequestError(
           f'{name} is asked for with seq_length = {form.seq_length}, but {request.export} takes '

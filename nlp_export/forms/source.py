@@ -15,8 +15,6 @@ from tensorflow.python.framework import op_def_registry
 from nlp_export import files, names
 from nlp_export.errors import RequestError
 
-# A GraphDef is one protocol buffer, which cannot be larger; ONNX and LiteRT files neither.
-_MOST_BYTES = 2**31 - 2**20
 # A check of shapes has a message, and is left out of a form with it.
 _HARMLESS = ('NoOp', 'Assert', 'Const', 'Placeholder')
 
@@ -93,7 +91,7 @@ def load(path: str, outputs: Sequence[str] | None = None) -> Source:
 
   Raises:
     RequestError: it takes nothing but text; an operation on strings is in the way; an output is
-      unknown; it is too large.
+      unknown.
   """
   obj = tf.saved_model.load(path)
   record = files.join(path, names.EXTRA_DIR, names.PROVENANCE_FILE)
@@ -109,10 +107,6 @@ def load(path: str, outputs: Sequence[str] | None = None) -> Source:
   lengths = {spec.shape[1] for spec in specs.values()} - {None}
   weights = sum(int(v.shape.num_elements() or 0) * v.dtype.size
                 for v in getattr(obj, 'variables', ()))
-  if weights > _MOST_BYTES:
-    raise RequestError(
-        f'{path} has {weights / 1e9:.1f} GB of weights, and the file of a form holds 2 GB at most. '
-        'Only XLA keeps variables: write FORMS = (@forms.xla,)')
   source = Source(path, kind, obj, signature, inputs, kept, lengths.pop() if lengths else None,
                   weights)
   _refuse_strings(source)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from nlp_export.errors import RequestError
+from nlp_export.publishing import licences
 
 TF_HUB, HUGGING_FACE, KAGGLE = 'tf_hub', 'hugging_face', 'kaggle'
 TARGETS = (TF_HUB, HUGGING_FACE, KAGGLE)
@@ -108,6 +109,8 @@ def _check_words(request: PackageRequest) -> None:
     raise RequestError(
         f'LICENCE is {request.licence!r}. Hugging Face wants its identifier, in lower case: write '
         '--set LICENCE=apache-2.0 or --set LICENCE=cc-by-sa-4.0')
+  if HUGGING_FACE in request.targets:
+    licences.check(request.licence)
   for language in request.languages:
     if not _LANGUAGE.fullmatch(language):
       raise RequestError(

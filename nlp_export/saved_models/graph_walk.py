@@ -102,7 +102,10 @@ class Walk:
     self._gradients = {g.function_name: g.gradient_func for g in graph_def.library.gradient}
     self._assets = {node_name(asset.tensor_info.name) for asset in asset_files(meta_graph)}
     self._saver_name = node_name(meta_graph.saver_def.filename_tensor_name)
-    self._of_signatures = self.main.ancestors(self._signature_tensors())
+    saver = meta_graph.saver_def
+    self._of_saver = self.main.ancestors([saver.save_tensor_name, saver.restore_op_name])
+    # Only initialisers are given the paths of assets; elsewhere a constant is what it says.
+    self._without_assets = self._of_saver | self.main.ancestors(self._signature_tensors())
     self.saver_nodes = self._saver_nodes()
     self.saver_functions = self._saver_functions()
     self._callers = self._call_sites()
@@ -111,6 +114,20 @@ class Walk:
     """All of them, the main graph first."""
     yield self.main
     yield from self.functions.values()
+
+  def repeated(self) -> Iterator[tuple[str, str]]:
+    """Operation and place of each node whose name another one has, and of such functions."""
+    graph_def = self._meta_graph.graph_def
+    functions = graph_def.library.function
+    listed = [(self.main, graph_def.node)]
+    listed += [(self.functions[f.signature.name], f.node_def) for f in functions]
+    for graph, nodes in listed:
+      for name, count in collections.Counter(node.name for node in nodes).items():
+        if count > 1:
+          yield graph.nodes[name].op, f'node {name} of {graph.title}'
+    for name, count in collections.Counter(f.signature.name for f in functions).items():
+      if count > 1:
+        yield name, f'function {name}'
 
   def belongs_to_saver(self, graph: Graph, node: Any) -> bool:
     """Whether nothing but saving and restoring the variables runs a node."""
@@ -153,7 +170,7 @@ class Walk:
     if node is None:
       return {'nothing that is in the graph'}
     if (graph is self.main and name in self._assets and node.op in ('Const', *_GIVEN)
-        and name not in self._of_signatures):  # Only initialisers are given the asset's path.
+        and name not in self._without_assets):
       return {ASSET}
     if node.op in _HAND_ON:
       return self._origins(graph, data_inputs(node)[0], seen)
@@ -246,9 +263,7 @@ class Walk:
     return found
 
   def _saver_nodes(self) -> set[str]:
-    saver = self._meta_graph.saver_def
-    own = self.main.ancestors([saver.save_tensor_name, saver.restore_op_name])
-    return own - self.main.ancestors(self._entry_tensors())
+    return self._of_saver - self.main.ancestors(self._entry_tensors())
 
   def _signature_tensors(self) -> Iterator[str]:
     """What is run of the main graph whenever somebody calls it."""
@@ -267,6 +282,7 @@ class Walk:
     for name, collection in self._meta_graph.collection_def.items():
       if name != 'savers':
         yield from collection.node_list.value
+        yield from _initialisers(collection)
 
   def _saver_functions(self) -> set[str]:
     by_saver = self._reached(self.main.nodes[name] for name in self.saver_nodes)
@@ -287,6 +303,18 @@ def asset_files(meta_graph: Any) -> list[Any]:
     packed.Unpack(asset)
     found.append(asset)
   return found
+
+
+def _initialisers(collection: Any) -> Iterator[str]:
+  """Of the variables that TensorFlow 1 lists: those of local ones are run after loading."""
+  from google.protobuf.message import DecodeError
+  from tensorflow.core.framework import variable_pb2
+
+  for value in collection.bytes_list.value:
+    try:
+      yield variable_pb2.VariableDef.FromString(value).initializer_name
+    except DecodeError:
+      continue  # Something else than a variable; it names nothing that is run.
 
 
 def _tensor_names(info: Any) -> Iterator[str]:

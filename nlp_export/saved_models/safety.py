@@ -89,6 +89,8 @@ def dangers(saved_model: Any) -> Iterator[Danger]:
 
   for meta_graph in saved_model.meta_graphs:
     walk = Walk(meta_graph)
+    yield from (Danger(op, place, 'stands there under a name that is taken, so that readers may '
+                       'differ in what they run') for op, place in walk.repeated())
     for graph in walk.graphs():
       for node in graph.nodes.values():
         effect = _effect(walk, graph, node)

@@ -5,7 +5,6 @@ Everything here is TensorFlow without Keras: the layers are thin around it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +53,7 @@ class ExportedEncoder:
       RequestError: it cannot be loaded, or does not fit what is asked for.
     """
     self._settings = settings
-    self.sha256: dict[str, dict[str, str]] = {}
+    self.sha256, self._places = dict[str, dict[str, str]](), dict[str, str]()
     self.root = self._load('encoder', settings.encoder, expected)
     self.preprocessor = None
     if settings.preprocessing is not None:
@@ -62,6 +61,8 @@ class ExportedEncoder:
     outputs = _outputs_of(self.root, settings.encoder)
     self.takes_text = not isinstance(outputs, Mapping)
     self._fixed_length = None if self.takes_text else traces.fixed_length(self.root)
+    self._whole_rows = text_inputs.needs_whole_rows(
+        self._places['encoder'], settings.max_seq_length) or self._fixed_length is not None
     self._pooling = self._chosen_pooling(outputs)
     self._check_inputs()
     self.encoder_width = _last_dimension(outputs)
@@ -73,7 +74,7 @@ class ExportedEncoder:
       self, what: str, handle: str, expected: Mapping[str, Mapping[str, str]] | None) -> Any:
     place = handles.resolved(
         identity.present_place(handle), allowed_ops=self._settings.allowed_ops)
-    self.sha256[what] = identity.of_export(place)
+    self._places[what], self.sha256[what] = place, identity.of_export(place)
     if expected and what in expected:
       identity.check(handle, expected[what], self.sha256[what])
     try:
@@ -194,21 +195,26 @@ class ExportedEncoder:
     Raises:
       RequestError: there is no preprocessing.
     """
-    segments = [_flat(part) for part in (texts if isinstance(texts, (list, tuple)) and any(
-        tf.is_tensor(part) or hasattr(part, 'shape') for part in texts) else [texts])]
+    segments = _segments(texts)
+    if self.preprocessor is None and self.takes_text:
+      return dict(self.root.encoder_inputs(self._only(segments)))
     if self.preprocessor is None:
-      if self.takes_text and len(segments) == 1:
-        return dict(self.root.encoder_inputs(segments[0]))
-      raise RequestError(
-          'The text layer has no preprocessing to make tokens with. Give preprocessing=..., the '
-          f'SavedModel that belongs to {self._settings.encoder}')
+      raise RequestError('The text layer has no preprocessing to make tokens with. Give '
+                         f'preprocessing=..., the one that belongs to {self._settings.encoder}')
     if self._settings.separator is None:
-      return self._packed(segments, self._fixed_length is not None)
+      return self._packed(segments, self._whole_rows)
     if len(segments) > 1:
       raise RequestError(
           f'The text layer has separator={self._settings.separator!r} and was given {len(segments)}'
           ' tensors of strings. Give pairs as one string each, or leave the separator out')
     return self._packed_pairs(segments[0])
+
+  def _only(self, segments: Sequence[tf.Tensor]) -> tf.Tensor:
+    if len(segments) > 1:
+      raise RequestError(
+          f'The text layer was given {len(segments)} tensors, but {self._settings.encoder} is a '
+          'text_embedding, which makes tokens of one text inside. Give one, or preprocessing=...')
+    return segments[0]
 
   def _packed(self, segments: Sequence[tf.Tensor], fixed: bool) -> dict[str, tf.Tensor]:
     return text_inputs.encoder_inputs(
@@ -222,7 +228,7 @@ class ExportedEncoder:
     first, second = tf.strings.strip(halves[:, 0]), tf.strings.strip(halves[:, 1])
     pairs, singles = self._packed([first, second], True), self._packed([first], True)
     rows = {name: tf.where(is_pair, pairs[name], singles[name]) for name in pairs}
-    if self._fixed_length is not None:
+    if self._whole_rows:
       return rows
     longest = tf.reduce_max(tf.reduce_sum(rows[names.INPUT_MASK], axis=1, keepdims=True))
     longest = tf.clip_by_value(longest, 1, self.max_seq_length)  # Of no rows as well.
@@ -246,7 +252,7 @@ class ExportedEncoder:
     if self._settings.inputs == TEXT:
       self._refuse(isinstance(inputs, Mapping), 'a dict', ENCODER_INPUTS)
       if self.takes_text and self.preprocessor is None:
-        return self.root(_flat(inputs), training=training)
+        return self.root(self._only(_segments(inputs)), training=training)
       inputs = self.preprocess(inputs)
     else:
       self._refuse(not isinstance(inputs, Mapping), 'no dict', TEXT)
@@ -292,16 +298,6 @@ class ExportedEncoder:
       variable.assign(tf.cast(saved[key][...], variable.dtype))
 
 
-def warn_of_policy(compute_dtype: str, encoder: str) -> None:
-  """Says that a Keras dtype policy does not reach into a SavedModel's graph."""
-  if compute_dtype != 'float32':
-    warnings.warn(
-        f'The dtype policy of the text layer computes in {compute_dtype}, but the graph in '
-        f'{encoder} is float32 and stays so. For bfloat16 use '
-        "tf.config.optimizer.set_experimental_options({'auto_mixed_precision_onednn_bfloat16': "
-        'True}), which rewrites graphs.', stacklevel=3)
-
-
 def _outputs_of(root: Any, handle: str) -> Outputs:
   """What an encoder returns, without calling it."""
   for function in traces.concrete_functions(root):
@@ -327,6 +323,12 @@ def _by_name(variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
   return found
 
 
+def _segments(texts: Any) -> list[tf.Tensor]:
+  """A list of tensors has one for each text of a pair; a list of strings is a batch."""
+  several = isinstance(texts, (list, tuple)) and any(hasattr(part, 'shape') for part in texts)
+  return [_flat(part) for part in (texts if several else [texts])]
+
+
 def _flat(texts: Any) -> tf.Tensor:
   """string [batch] of [batch] or [batch, 1]."""
   texts = tf.convert_to_tensor(texts, tf.string)
@@ -344,5 +346,5 @@ def _key(name: str) -> str:
 
 
 def _some(keys: Sequence[str], what: str) -> str:
-  shown = ', '.join(keys[:3]) + (' ...' if len(keys) > 3 else '')
-  return f'{len(keys)} {what}' + (f' ({shown})' if keys else '')
+  shown = f' ({", ".join(keys[:3])}{" ..." * (len(keys) > 3)})' if keys else ''
+  return f'{len(keys)} {what}{shown}'

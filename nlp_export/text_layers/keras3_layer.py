@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from nlp_export import names
 from nlp_export.errors import RequestError
-from nlp_export.text_layers import exported_encoder, other_keras
+from nlp_export.text_layers import other_keras
 from nlp_export.text_layers.exported_encoder import ExportedEncoder
-from nlp_export.text_layers.settings import TEXT, Pooling, Settings
+from nlp_export.text_layers.settings import TEXT, Pooling, Settings, warn_of_policy
 
 
 @keras.saving.register_keras_serializable(package='nlp_export')
@@ -64,7 +64,7 @@ class TextEncoder(keras.layers.Layer):
     self._preprocessor = self.exported.preprocessor
     # Keras compiles with XLA by default, which knows no strings and compiles for each length.
     self.supports_jit = False
-    exported_encoder.warn_of_policy(self.compute_dtype, encoder)
+    warn_of_policy(self.compute_dtype, encoder)
     self._export_variables = [
         keras.Variable(  # Given a tf.Variable, Keras wraps that one.
             variable, dtype=variable.dtype.name, trainable=name in self.exported.trained,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,3 +87,13 @@ class Settings:
     if isinstance(self.pooling, tuple):
       config['pooling'] = list(self.pooling)
     return config
+
+
+def warn_of_policy(compute_dtype: str, encoder: str) -> None:
+  """Says that a Keras dtype policy does not reach into a SavedModel's graph."""
+  if compute_dtype != 'float32':
+    warnings.warn(
+        f'The dtype policy of the text layer computes in {compute_dtype}, but the graph in '
+        f'{encoder} is float32 and stays so. For bfloat16 use '
+        "tf.config.optimizer.set_experimental_options({'auto_mixed_precision_onednn_bfloat16': "
+        'True}), which rewrites graphs.', stacklevel=3)

@@ -9,9 +9,9 @@ import tensorflow as tf
 import tf_keras
 
 from nlp_export import names
-from nlp_export.text_layers import exported_encoder, other_keras
+from nlp_export.text_layers import other_keras
 from nlp_export.text_layers.exported_encoder import ExportedEncoder
-from nlp_export.text_layers.settings import TEXT, Pooling, Settings
+from nlp_export.text_layers.settings import TEXT, Pooling, Settings, warn_of_policy
 
 
 @tf_keras.saving.register_keras_serializable(package='nlp_export')
@@ -80,7 +80,7 @@ class TextEncoder(tf_keras.layers.Layer):
     self.exported = ExportedEncoder(settings, export_sha256)
     self._root = self.exported.root  # Attributes, so that tables and files are saved with a model.
     self._preprocessor = self.exported.preprocessor
-    exported_encoder.warn_of_policy(self.compute_dtype, encoder)
+    warn_of_policy(self.compute_dtype, encoder)
     for name, variable in self.exported.variables.items():
       self.add_weight(
           name=name, shape=variable.shape, dtype=variable.dtype,

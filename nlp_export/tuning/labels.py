@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,23 +79,28 @@ def find(
     path: their file, for messages.
     rows: of `tables.read`.
     at: place of the label among their values.
-    kind: 'classes' or 'numbers'; None: numbers if all are and one has a decimal point.
+    kind: 'classes' or 'numbers'; None: numbers if one has a decimal point.
     names: label as written -> name; its order is that of the ids. None: the names are what is
       written, whole numbers by value and others by their letters.
 
   Raises:
-    RequestError: a row has none, there is one class only, `names` lacks one, or the labels are
-      more than 100 whole numbers and `kind` does not say what they are.
+    RequestError: a row has none, there is one class only, two are one but for spaces or zeros,
+      `names` lacks one or has one twice, some are numbers with a decimal point and others none, or
+      the labels are more than 100 whole numbers, and `kind` does not say what they are.
   """
   if kind is not None and kind not in KINDS:
     raise RequestError(f'LABELS is {kind!r}, but labels are {" or ".join(KINDS)}. Leave it out to '
                        'have it decided by what is written: numbers with a decimal point are '
                        'numbers')
+  if kind == NUMBERS and names is not None:
+    raise RequestError(f'LABELS is {NUMBERS!r}, which have no names, but LABEL_NAMES gives some. '
+                       'Leave one of them out')
   written = [as_written(path, row, row.values[at]) for row in rows]
   distinct = set(written)
   integers = all(_INTEGER.fullmatch(value) for value in distinct)
   if kind is None and names is None:
-    if not integers and all(_is_number(value) for value in distinct):
+    decimal = {value for value in distinct if _is_number(value) and not _INTEGER.fullmatch(value)}
+    if decimal:  # All of them, then: one 'n/a' does not make a class of every number.
       kind = NUMBERS
     elif integers and len(distinct) > _MANY:
       raise RequestError(
@@ -113,12 +118,30 @@ def find(
   if len(distinct) < 2:
     raise RequestError(f'{path}: all {len(rows)} labels are {written[0]!r}, so there is nothing to '
                        'tell apart. Is LABEL_COLUMN the right one?')
+  _check_spellings(path, distinct, integers)
   ordered = tuple(sorted(distinct, key=int) if integers else sorted(distinct))
   return Labels(ordered, ordered)
 
 
+def _check_spellings(path: str, distinct: Collection[str], integers: bool) -> None:
+  """Refuses 'pos' beside 'pos ', and 1 beside 01: nobody means two classes by them."""
+  found: dict[str | int, str] = {}
+  for value in sorted(distinct):
+    other = found.setdefault(int(value) if integers else value.strip(), value)
+    if other != value:
+      raise RequestError(
+          f'{path}: some labels are {other!r} and some {value!r}. Write them alike; or, if they '
+          f'are two classes, --set LABEL_NAMES="{{{other!r}: ..., {value!r}: ...}}" with all')
+
+
 def _named(path: str, rows: Sequence[Row], written: Sequence[str], names: Mapping[str, str]
            ) -> Labels:
+  listed = list(names.values())
+  for name in listed:
+    if listed.count(name) > 1 or not name.strip() or len(name.splitlines()) > 1:
+      why = 'more than once' if listed.count(name) > 1 else 'which is no text on one line'
+      raise RequestError(f'LABEL_NAMES has the name {name!r} {why}. Write another name for each '
+                         'label; labels that are one class have to be written alike in the file')
   for row, value in zip(rows, written, strict=True):
     if value not in names:
       raise RequestError(f'{path}, line {row.line}: the label {value!r} is not in LABEL_NAMES '
@@ -138,7 +161,7 @@ def as_written(path: str, row: Row, value: Any) -> str:
   """
   if isinstance(value, bool):
     return 'true' if value else 'false'
-  text = str(value) if isinstance(value, str | int | float) else ''
+  text = str(value) if isinstance(value, str | int | float) and value == value else ''  # No NaN.
   if not text.strip() or '\n' in text or '\r' in text:
     raise RequestError(f'{path}, line {row.line}: {value!r} is no label: it has to be text on one '
                        'line or a number. Correct or remove that row')
@@ -155,6 +178,6 @@ def _is_number(text: str) -> bool:
 def _number(path: str, row: Row, value: Any) -> float:
   text = as_written(path, row, value)
   if isinstance(value, bool) or not _is_number(text):
-    raise RequestError(f'{path}, line {row.line}: the label {text!r} is no number, as the others '
-                       f'are. Correct it, or write --set LABELS={CLASSES}')
+    raise RequestError(f'{path}, line {row.line}: the label {text!r} is no number, as others are. '
+                       f'Correct it, or write --set LABELS={CLASSES}')
   return float(text)

@@ -199,4 +199,13 @@ def _objects(path: str, text: str, columns: Sequence[Column]) -> Iterator[Row]:
       raise RequestError(
           f'{path}, line {number}: no key {missing[0]!r}. The object has {_shown(list(value))}. '
           'Write which of them it is: --set TEXT_COLUMN=..., SECOND_TEXT_COLUMN or LABEL_COLUMN')
-    yield Row(number, tuple(value[column] for column in columns))
+    wanted = tuple(value[column] for column in columns)
+    broken = next((each for each in wanted if isinstance(each, str) and _is_broken(each)), None)
+    if broken is not None:
+      raise RequestError(f'{path}, line {number}: {broken!r} has half a character, written as '
+                         r'\ud800 to \udfff without its other half. Correct or remove that row')
+    yield Row(number, wanted)
+
+
+def _is_broken(text: str) -> bool:
+  return any('\ud800' <= letter <= '\udfff' for letter in text)

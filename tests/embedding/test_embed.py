@@ -85,6 +85,16 @@ def test_a_killed_run_goes_on_where_it_was(request_, run, expected, monkeypatch)
   assert execute(request_, run) == summary and calls == [0, 10]  # Nothing is left to do.
 
 
+def test_what_a_process_left_that_was_killed_at_the_end_is_removed(request_, run):
+  half = files.join(run.out_dir, '.embeddings.npy.partial-999999999-ab')
+  files.write_bytes(half, b'half')
+  summary = execute(request_, run)
+  assert files.list_dir(run.out_dir) == ['embeddings.json', 'embeddings.npy']
+  files.write_bytes(files.join(run.out_dir, 'parts', 'part-00000-of-00003.npy'), b'')
+  assert execute(request_, run) == summary
+  assert files.list_dir(run.out_dir) == ['embeddings.json', 'embeddings.npy']
+
+
 def test_what_another_process_works_on_is_left_to_it(request_, run, expected):
   claims = Claims(files.join(run.out_dir, names.CLAIMS), machine='another machine')
   claim = claims.acquire('part-00001-of-00003')

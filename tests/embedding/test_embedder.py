@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nlp_export import files, names
 from nlp_export.embedding import embedder
 from nlp_export.embedding.request import Model
 from nlp_export.errors import CheckError, RequestError
@@ -116,3 +117,23 @@ def test_embed_gives_unit_vectors(uncased_exports, some_texts, expected):
       uncased_exports['model'], uncased_exports['preprocessing'], some_texts, max_seq_length=24)
   wanted = expected() / np.linalg.norm(expected(), axis=1, keepdims=True)
   np.testing.assert_allclose(vectors, wanted, atol=1e-5)
+
+
+def test_where_padding_counts_a_vector_does_not_depend_on_the_other_texts(
+    uncased_exports, some_texts, tmp_path):
+  from tests.saved_models import other_networks
+
+  path = other_networks.Made(tmp_path, 'mobilebert', with_mlm=False).path
+  asked = Model(path, uncased_exports['preprocessing'], 'mean', max_seq_length=24)
+
+  def difference() -> float:
+    found = embedder.Embedder(asked)
+    together = found.embed(some_texts[:8])[0]
+    alone = np.concatenate([found.embed([text])[0] for text in some_texts[:8]])
+    found.close()
+    return float(np.abs(together - alone).max())
+
+  assert difference() > 1e-3  # Control: a stranger's has no record.
+  files.write_json(files.join(path, names.EXTRA_DIR, names.PROVENANCE_FILE),
+                   {'encoder': {'sequence': {'inexact_padding': 'neighbours'}}})
+  assert difference() < 1e-5

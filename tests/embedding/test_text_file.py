@@ -60,6 +60,16 @@ def test_a_quoted_field_may_hold_a_line_end(tmp_path):
   assert [found.read(part) for part in found.parts(1)] == [['two\nlines'], ['three']]
 
 
+@pytest.mark.parametrize(('content', 'column', 'noted'), [
+    ('{"text": "a"}\n', None, True), ('{"text": "a"}\n', 'text', False),
+    ('{curly} words\n', None, False), ('[1]\n', None, False)])
+def test_objects_that_would_be_texts_are_noted(content, column, noted, tmp_path):
+  path = tmp_path / 'texts'
+  path.write_text(content)
+  note = TextFile(str(path), column).note
+  assert note.endswith('For the text in it write --set TEXT_COLUMN=text') is noted
+
+
 def test_an_empty_file_has_no_parts(tmp_path):
   path = tmp_path / 'texts'
   path.write_bytes(b'')

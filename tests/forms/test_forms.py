@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from nlp_export.forms import executing
 from nlp_export.forms import reader as readers
 from nlp_export.forms.reading import Reader
 from tests import tiny
@@ -150,3 +151,16 @@ def test_refusals_say_what_to_write(
   assert done.status == 2, done.output
   assert last_clause in ' '.join(done.output.split())
   assert not (tmp_path / 'out/forms').exists()
+
+
+def test_what_one_file_cannot_hold_is_refused_and_xla_is_not(encoder_macros, tmp_path, monkeypatch):
+  monkeypatch.setattr(executing, '_MOST_BYTES', 1000)
+
+  def planned(forms):
+    return run_main(RUN, *settings(**{**encoder_macros, 'MAX_SEQ_LENGTH': SEQ_LENGTH,
+                                      'FORMS': forms}), '--dry_run', '--out_dir', tmp_path / 'out')
+
+  refused = planned('(@forms.xla, @forms.onnx)')
+  assert refused.status == 2
+  assert "write --set FORMS='(@forms.xla,)'" in ' '.join(refused.output.split())
+  assert planned('(@forms.xla,)').status == 0

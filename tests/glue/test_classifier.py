@@ -59,8 +59,8 @@ def test_the_loss_of_classes_is_the_cross_entropy():
 # Pooling.
 
 
-@pytest.mark.parametrize('pooling', ['pooled', 'cls', 'mean', 'max', 'pooled+mean',
-                                     'max+cls+pooled+mean'])
+@pytest.mark.parametrize('pooling', ['pooled', 'cls', 'mean', 'max', ('pooled', 'mean'),
+                                     ('max', 'cls', 'mean_sqrt_len', 'mean')])
 def test_pooling_against_numpy(pooling):
   head = classifier(pooling=pooling)
   head.reset(5)
@@ -71,12 +71,14 @@ def test_pooling_against_numpy(pooling):
   real = [row[:length] for row, length in zip(tokens, lengths, strict=True)]
   parts = {'pooled': outputs[names.POOLED_OUTPUT].numpy(), 'cls': tokens[:, 0],
            'mean': np.array([row.mean(0) for row in real]),
-           'max': np.array([row.max(0) for row in real])}
-  joined = np.concatenate([parts[part] for part in pooling.split('+')], axis=1)
+           'max': np.array([row.max(0) for row in real]),
+           'mean_sqrt_len': np.array([row.sum(0) / np.sqrt(len(row)) for row in real])}
+  chosen = (pooling,) if isinstance(pooling, str) else pooling
+  joined = np.concatenate([parts[part] for part in chosen], axis=1)
   expected = joined @ head.head[HEAD_KERNEL].numpy() + head.head[HEAD_BIAS].numpy()
   np.testing.assert_allclose(head.logits(given, training=False), expected, atol=1e-6)
   # Controls: the ways of pooling differ, and padding would be seen.
-  assert len({part.tobytes() for part in parts.values()}) == 4
+  assert len({part.tobytes() for part in parts.values()}) == 5
   assert np.abs(tokens.mean(1) - parts['mean']).max() > 1e-2
   assert np.abs(tokens.max(1) - parts['max']).max() > 1e-2
 

@@ -38,10 +38,12 @@ BROKEN = [
     ({'precision': 'bfloat16'}, "'float32' or 'mixed_bfloat16'"),
     ({'steps': 5}, 'Set the other to None'),
     ({'epochs': None}, 'Set the other to None'),
-    ({'pooling': 'sum'}, "or several joined by '+': 'pooled+mean'"),
-    ({'pooling': ''}, "or several joined by '+': 'pooled+mean'"),
-    ({'pooling': 'mean+mean'}, "or several joined by '+': 'pooled+mean'"),
-    ({'pooling': ['mean']}, "or several joined by '+': 'pooled+mean'"),
+    ({'pooling': 'sum'}, 'POOLING="(\'cls\', \'mean\')"'),
+    ({'pooling': ''}, 'POOLING="(\'cls\', \'mean\')"'),
+    ({'pooling': 'mean+mean'}, 'POOLING="(\'cls\', \'mean\')"'),
+    ({'pooling': ('mean', 'mean')}, 'POOLING="(\'cls\', \'mean\')"'),
+    ({'pooling': ()}, 'POOLING="(\'cls\', \'mean\')"'),
+    ({'pooling': 3}, 'POOLING="(\'cls\', \'mean\')"'),
     ({'held_out_share': 0.1}, "Set checkpoint to 'best', or held_out_share to 0"),
 ]
 
@@ -65,6 +67,15 @@ def test_json_and_back():
   recipe = Recipe(epochs=None, steps=7, pooling='mean', checkpoint='best')
   values = json.loads(json.dumps(recipe.to_json()))
   assert Recipe.from_json({**values, 'versions': {}}) == recipe != Recipe()
+
+
+def test_several_poolings_are_a_tuple_and_recorded_as_before():
+  recipe = Recipe(pooling=('cls', 'mean'))
+  assert recipe.pooling_parts == ('cls', 'mean')
+  assert recipe.to_json()['pooling'] == 'cls+mean'  # Finished cells keep their hash.
+  assert recipe == Recipe(pooling='cls+mean') == Recipe.from_json(recipe.to_json())
+  assert recipe != Recipe(pooling=('mean', 'cls'))
+  assert Recipe(pooling=('mean',)) == Recipe(pooling='mean')
 
 
 def test_the_schedule_by_hand():

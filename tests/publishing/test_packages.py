@@ -263,6 +263,9 @@ def test_a_link_would_publish_what_it_points_to(uncased_exports, tmp_path):
     ({'preprocessing_name': 'bert_tiny'}, '--set PREPROCESSING_NAME=bert_tiny_preprocess'),
     ({'version': 0}, 'write --set VERSION=1'),
     ({'licence': 'Apache 2.0'}, '--set LICENCE=apache-2.0 or --set LICENCE=cc-by-sa-4.0'),
+    ({'licence': 'apache'}, 'Write --set LICENCE=apache-2.0'),
+    ({'licence': 'apache-2', 'targets': ('hugging_face',)}, 'Write --set LICENCE=apache-2.0'),
+    ({'licence': 'of-our-house'}, 'Write --set LICENCE=other'),
     ({'languages': ('English',)}, '--set LANGUAGE=en or --set LANGUAGE="(\'en\', \'de\')"'),
     ({'licence': 'cc-by-4.0'}, 'shows it: --set KAGGLE_LICENCE=...'),
 ])
@@ -271,6 +274,12 @@ def test_what_a_hub_would_refuse_is_refused_before_the_work(changes, end):
     requests.check(request_for('x', **changes))
   assert caught.value.message.endswith(end)
   requests.check(request_for('x'))  # Control.
+
+
+def test_a_licence_that_hugging_face_does_not_know_may_go_elsewhere():
+  requests.check(request_for('x', licence='of-our-house', targets=('tf_hub',)))
+  for licence in ('openrail++', 'cc-by-sa-4.0', 'other'):
+    requests.check(request_for('x', licence=licence, targets=('hugging_face',)))
 
 
 def test_what_is_missing_is_said(run_py, tmp_path):

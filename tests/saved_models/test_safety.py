@@ -11,17 +11,20 @@ from nlp_export.errors import RequestError
 from nlp_export.experiment import Run
 from nlp_export.handles import resolved
 from nlp_export.saved_models import op_effects, safety
-from tests.saved_models import dangerous_models
+from tests.saved_models import dangerous_models, dangerous_names
 from tests.sentencepiece_model import sentencepiece_model
+
+DANGEROUS = {**dangerous_models.DANGEROUS, **dangerous_names.DANGEROUS}
+HARMLESS = (*dangerous_models.HARMLESS, *dangerous_names.HARMLESS)
 
 
 def name_of(make) -> str:
   return make.__name__
 
 
-@pytest.mark.parametrize('make', dangerous_models.DANGEROUS, ids=name_of)
+@pytest.mark.parametrize('make', DANGEROUS, ids=name_of)
 def test_what_does_more_than_compute_is_refused(make, tmp_path):
-  op, why = dangerous_models.DANGEROUS[make]
+  op, why = DANGEROUS[make]
   path, mark = str(tmp_path / 'model'), str(tmp_path / 'mark')
   make(path, mark)
   with pytest.raises(RequestError, match=re.escape(why)) as caught:
@@ -34,7 +37,7 @@ def test_what_does_more_than_compute_is_refused(make, tmp_path):
     safety.refuse_dangerous(path, allowed_ops=('Assert',))
 
 
-@pytest.mark.parametrize('make', dangerous_models.HARMLESS, ids=name_of)
+@pytest.mark.parametrize('make', HARMLESS, ids=name_of)
 def test_what_only_seems_to_is_not(make, tmp_path):
   path = str(tmp_path / 'model')
   make(path, str(tmp_path / 'mark'))
@@ -52,6 +55,20 @@ def test_the_danger_is_real_and_comes_with_loading(tmp_path):
   assert not mark.exists()
   tf.saved_model.load(resolved(path, allowed_ops=('WriteFile',)))
   assert mark.exists()  # Control.
+
+
+@pytest.mark.parametrize('make', [
+    make for make in dangerous_names.DANGEROUS if make.__name__.startswith('saves')], ids=name_of)
+def test_a_saver_that_saves_elsewhere_does_so_when_loaded(make, tmp_path):
+  import tensorflow as tf
+
+  path = tmp_path / 'model'
+  make(str(path), str(tmp_path / 'mark'))
+  with pytest.raises(RequestError):
+    resolved(str(path))
+  assert not list(tmp_path.glob('mark*'))
+  tf.saved_model.load(resolved(str(path), allowed_ops=('SaveV2', 'MergeV2Checkpoints')))
+  assert list(tmp_path.glob('mark*'))  # Control: the danger is real.
 
 
 def test_the_message_ends_with_the_line_to_write(tmp_path):

@@ -38,6 +38,14 @@ def test_with_preprocessing_it_takes_pairs(make, uncased_exports):
   assert np.abs(pair - single).max() > 1e-3  # Control.
 
 
+@pytest.mark.parametrize('inputs', ['text', 'encoder_inputs'])
+def test_alone_it_refuses_pairs(make, inputs):
+  layer = make(inputs=inputs)
+  with pytest.raises(RequestError) as error:  # Two tensors are not two texts.
+    (layer.exported if inputs == 'text' else layer.preprocess)([TEXTS[:1], TEXTS[1:]])
+  assert str(error.value).endswith('Give one, or preprocessing=...')
+
+
 @pytest.mark.extra
 def test_its_last_block_trains(make):
   layer = make(trainable_layers=1)

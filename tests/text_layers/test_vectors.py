@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlp_export import poolings
+from nlp_export import files, names, poolings
 from nlp_export.errors import RequestError
 from tests.text_layers.conftest import PAIRS, keras_by_name
 
@@ -106,6 +106,25 @@ def test_shapes_are_known_before_there_is_text(either, uncased_exports):
     column = layer(keras.Input((1,), dtype='string'))  # As document 002 has it.
     assert tuple(column.shape) == shape
     assert layer(tf.constant([['hello'], ['world']])).shape[0] == 2
+
+
+@pytest.mark.parametrize('separator', [None, '|||'])
+def test_where_padding_counts_a_vector_does_not_depend_on_the_other_texts(
+    tf_keras_alone, uncased_exports, separator, tmp_path):
+  from tests.saved_models import other_networks
+
+  path = other_networks.Made(tmp_path, 'mobilebert', with_mlm=False).path
+
+  def difference() -> float:
+    layer = tf_keras_alone.layer(path, uncased_exports['preprocessing'], pooling='mean',
+                                 max_seq_length=16, separator=separator)
+    alone = np.concatenate([layer(tf.constant([text])) for text in TEXTS])
+    return float(np.abs(layer(tf.constant(TEXTS)) - alone).max())
+
+  assert difference() > 1e-3  # Control: a stranger's has no record.
+  files.write_json(files.join(path, names.EXTRA_DIR, names.PROVENANCE_FILE),
+                   {'encoder': {'sequence': {'inexact_padding': 'neighbours'}}})
+  assert difference() < 1e-5
 
 
 def test_the_input_of_the_other_keras_is_refused(either, uncased_exports):

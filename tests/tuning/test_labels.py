@@ -46,6 +46,11 @@ def test_numbers_with_a_decimal_point_are_a_regression():
   assert not find('1', '2').is_regression
   assert find('1', '2', kind=labels.NUMBERS).is_regression
   assert find('1.0', '2.5', kind=labels.CLASSES).names == ('1.0', '2.5')
+  assert find('1.5', 'beta', kind=labels.CLASSES).names == ('1.5', 'beta')
+
+
+def test_names_say_that_two_spellings_are_two_classes():
+  assert find('1', '01', names={'01': 'old', '1': 'new'}).names == ('old', 'new')
 
 
 def test_names_give_order_and_names():
@@ -67,6 +72,20 @@ def test_names_give_order_and_names():
      'Add it there, or correct the row'),
     (('1', '2'), {'names': {'1': 'a', '2': 'b', '3': 'c'}}, "LABEL_NAMES has '3'",
      'nothing could be learnt about it'),
+    # What pandas writes for a missing number, in CSV and in JSON; and one that was not measured.
+    (('1.0', '0.0', 'nan'), {}, "a.csv, line 4: the label 'nan' is no number",
+     'write --set LABELS=classes'),
+    (('a', float('nan')), {}, 'a.csv, line 3: nan is no label', 'Correct or remove that row'),
+    ((1.0, 'n/a'), {}, "a.csv, line 3: the label 'n/a' is no number", '--set LABELS=classes'),
+    # Else their order, and so the outputs', would be another one in each process.
+    (('1', '01', '2'), {}, "'01' and some '1'", 'with all'),
+    (('pos ', 'pos', 'neg'), {}, "'pos' and some 'pos '", 'with all'),
+    (('1', '2', '3'), {'names': {'1': 'a', '2': 'a', '3': 'b'}}, "the name 'a' more than once",
+     'written alike in the file'),
+    (('1', '2'), {'names': {'1': 'a', '2': 'b\nc'}}, 'no text on one line',
+     'written alike in the file'),
+    (('1', '2'), {'names': {'1': 'a', '2': 'b'}, 'kind': 'numbers'}, 'which have no names',
+     'Leave one of them out'),
     (tuple(map(str, range(101))), {}, '101 different whole numbers', '--set LABELS=classes'),
 ])
 def test_what_does_not_fit_is_refused(values, options, where, ends):

@@ -68,6 +68,8 @@ def test_positions_stand_for_a_file_without_header(tmp_path):
     ('a.jsonl', '["a", 1]\n', 'a.jsonl, line 1: a JSON list', 'on each line'),
     ('a.jsonl', '{"text": "a"}\n', "a.jsonl, line 1: no key 'label'",
      'SECOND_TEXT_COLUMN or LABEL_COLUMN'),
+    ('a.jsonl', '{"text": "a", "label": 1}\n{"text": "b\\ud83d", "label": 1}\n',
+     'a.jsonl, line 2: ', 'Correct or remove that row'),
     ('a.csv', b'text,label\na,b\n\xe9,c\n', 'a.csv, line 3: not UTF-8 (byte 0xe9)',
      'iconv -f <its encoding> -t utf-8'),
     ('a.csv', 'text,label\n', 'a.csv: holds no examples', 'It should have a line for each'),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
-from nlp_export import names
+from nlp_export import names, poolings
 from nlp_export.dropout import DropoutState
 from nlp_export.errors import RequestError
-from nlp_export.glue.fine_tuning.recipe import POOLED, Recipe
+from nlp_export.glue.fine_tuning.recipe import Recipe
 from nlp_export.glue.fine_tuning.trainable_encoder import TrainableEncoder
 from nlp_export.initial_values import truncated_normal
 
@@ -49,7 +46,7 @@ class Classifier:
     self.head_dropout = DropoutState()
 
   def _check(self) -> None:
-    if POOLED in self._recipe.pooling_parts and not self.encoder.has_pooled_output:
+    if poolings.POOLED in self._recipe.pooling_parts and not self.encoder.has_pooled_output:
       raise RequestError(
           f'The recipe\'s pooling is {self._recipe.pooling!r}, but the encoder has no '
           'pooled_output. Use --set POOLING=cls or mean')
@@ -82,7 +79,7 @@ class Classifier:
     if count is None:
       return self.variables()
     chosen = set(self.encoder.last_layers(count))
-    if POOLED in self._recipe.pooling_parts:
+    if poolings.POOLED in self._recipe.pooling_parts:
       chosen |= {name for name in self.encoder.variables
                  if any(f'/{layer}/' in f'/{name}' for layer in names.POOLER_LAYER_NAMES)}
     return {**{name: v for name, v in self.encoder.variables.items() if name in chosen},
@@ -90,27 +87,12 @@ class Classifier:
 
   def logits(self, inputs: dict[str, tf.Tensor], training: bool) -> tf.Tensor:
     """float32 [batch, outputs] for the encoder's inputs, each int32 [batch, seq_length]."""
-    vector = self._pooled(self.encoder.outputs(inputs, training), inputs[names.INPUT_MASK])
+    vector = poolings.pool(self._recipe.pooling_parts, self.encoder.outputs(inputs, training),
+                           inputs[names.INPUT_MASK])
     if training and self._recipe.head_dropout:
       with self.head_dropout.training_call(inputs):
         vector = self.head_dropout.dropout(vector, self._recipe.head_dropout)
     return tf.matmul(vector, self.head[HEAD_KERNEL]) + self.head[HEAD_BIAS]
-
-  def _pooled(self, outputs: Mapping[str, Any], input_mask: tf.Tensor) -> tf.Tensor:
-    parts = []
-    for part in self._recipe.pooling_parts:
-      if part == POOLED:
-        parts.append(outputs[names.POOLED_OUTPUT])
-        continue
-      tokens = outputs[names.SEQUENCE_OUTPUT]
-      mask = tf.cast(input_mask, tokens.dtype)[:, :, tf.newaxis]
-      if part == 'cls':
-        parts.append(tokens[:, 0, :])
-      elif part == 'mean':
-        parts.append(tf.reduce_sum(tokens * mask, axis=1) / tf.reduce_sum(mask, axis=1))
-      else:
-        parts.append(tf.reduce_max(tokens + (mask - 1.0) * 1e9, axis=1))
-    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
 
   def loss(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None = None
            ) -> tf.Tensor:

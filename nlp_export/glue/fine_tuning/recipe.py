@@ -9,7 +9,7 @@ from typing import Any
 
 import gin
 
-from nlp_export import field_rules
+from nlp_export import field_rules, poolings
 from nlp_export.errors import RequestError
 from nlp_export.field_rules import is_count, is_number
 
@@ -18,8 +18,7 @@ MIXED_BFLOAT16 = 'mixed_bfloat16'
 LAST = 'last'
 BEST = 'best'
 
-POOLED = 'pooled'
-POOLINGS = (POOLED, 'cls', 'mean', 'max')
+_JOINED = '+'
 
 
 @gin.register('recipe', module='fine_tuning')
@@ -38,8 +37,8 @@ class Recipe:
     clip_norm: gradients are scaled so that their global norm is at most this; 0 for no clipping.
     max_seq_length: tokens; longer texts are cut.
     grouping_window: batches among which examples of like length are put together; 1 for none.
-    pooling: what the head reads: 'pooled' (the encoder's pooler), 'cls' (first vector of the last
-      layer), 'mean' or 'max' over its tokens, or several joined by '+': 'pooled+mean'.
+    pooling: what the head reads: one of nlp_export/poolings.py or a tuple of several, which are
+      concatenated: ('cls', 'mean'). Kept, and recorded with every cell, as 'cls+mean'.
     head_dropout: of the pooled vector, in training.
     head_stddev: of the head's initial kernel, truncated normal; its bias starts at 0.
     trainable_layers: only the last n Transformer layers, pooler and head are trained; None for all.
@@ -68,7 +67,7 @@ class Recipe:
   clip_norm: float = 1.0
   max_seq_length: int = 128
   grouping_window: int = 16
-  pooling: str = POOLED
+  pooling: str | Sequence[str] = poolings.POOLED
   head_dropout: float = 0.1
   head_stddev: float = 0.02
   trainable_layers: int | None = None
@@ -84,11 +83,11 @@ class Recipe:
       raise RequestError(
           f'The recipe has epochs {self.epochs!r} and steps {self.steps!r}; exactly one of them '
           'says how long training takes. Set the other to None')
-    unknown = [part for part in self.pooling_parts if part not in POOLINGS]
-    if unknown or len(set(self.pooling_parts)) != len(self.pooling_parts):
-      what = f'{unknown[0]!r} is unknown' if unknown else 'a part is repeated'
-      raise RequestError(f'The recipe\'s pooling is {self.pooling!r}: {what}. It is one of '
-                         f"{', '.join(POOLINGS)}, or several joined by '+': 'pooled+mean'")
+    pooling = self.pooling
+    if isinstance(pooling, str) and _JOINED in pooling:  # As a record has it.
+      pooling = tuple(pooling.split(_JOINED))
+    poolings.check(pooling)
+    object.__setattr__(self, 'pooling', _JOINED.join(poolings.parts(pooling)))
     if self.held_out_share and self.checkpoint != BEST:
       raise RequestError(
           f'The recipe keeps {self.held_out_share:.0%} of the training examples out to choose the '
@@ -97,8 +96,8 @@ class Recipe:
 
   @property
   def pooling_parts(self) -> tuple[str, ...]:
-    """'pooled+mean' as ('pooled', 'mean')."""
-    return tuple(self.pooling.split('+')) if isinstance(self.pooling, str) else (self.pooling,)
+    """('pooled', 'mean'); of a single one ('mean',)."""
+    return tuple(str(self.pooling).split(_JOINED))
 
   def steps_per_epoch(self, examples: int) -> int:
     """Training steps in a pass over so many examples; the last batch may be smaller."""
