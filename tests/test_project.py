@@ -90,8 +90,8 @@ def planned(directory: Path, target: str) -> list[str]:
 
 @pytest.mark.parametrize('target, command', [
     ('run', 'run.py gin/runs/quickstart.gin'),
-    ('test', "pytest -q -ra --numprocesses 2 --dist loadfile -m 'not extra'"),
-    ('test-extra', 'pytest -q -ra --numprocesses 2 --dist loadfile -m extra'),
+    ('test', "pytest -q -ra --numprocesses 3 --dist loadfile -m 'not extra'"),
+    ('test-extra', 'pytest -q -ra --numprocesses 3 --dist loadfile -m extra'),
     ('docs', 'sphinx -q -W --keep-going -b html docs out/docs'),
 ])  # fmt: skip
 def test_the_second_time_takes_no_set_up(set_up, target, command):

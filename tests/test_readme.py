@@ -57,6 +57,7 @@ TEXTS = [page.read_text() for page in PAGES]
 COMMANDS = sorted({command for text in TEXTS for command in commands(text)})
 # A page's settings are those of an export, unless it is about something else.
 ABOUT = {'converting.md': 'gin/runs/convert_checkpoint.gin',
+         'finetune.md': 'gin/runs/finetune.gin',
          'glue.md': 'gin/runs/pooler_ablation.gin',
          'glue_submission.md': 'gin/runs/glue_submission.gin'}
 SETTINGS = sorted({
@@ -84,15 +85,16 @@ def test_a_command_passes_a_dry_run(command, run_py, stand_in, tmp_path):
 @pytest.mark.parametrize('setting', SETTINGS, ids=' '.join)
 def test_a_setting_passes_a_dry_run(setting, run_py, stand_in, tmp_path):
   run_file, *settings = setting
-  macros = {name: stand_in(name) for name in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE')}
-  if run_file == 'gin/runs/convert_checkpoint.gin':
-    macros['TO'] = stand_in('TO')
-  elif run_file != 'gin/runs/export.gin':
-    macros['GLUE_DIR'] = stand_in('GLUE_DIR')
+  needs = {'gin/runs/export.gin': (), 'gin/runs/convert_checkpoint.gin': ('TO',),
+           'gin/runs/finetune.gin': ('EXPORT', 'PREPROCESSING', 'TRAIN_FILE')}
+  macros = {name: stand_in(name) for name in needs.get(run_file, ('GLUE_DIR',))}
+  if 'EXPORT' not in macros:
+    macros |= {name: stand_in(name) for name in ('CHECKPOINT', 'ENCODER_CONFIG', 'VOCAB_FILE')}
   for name, _, value in (given.partition('=') for given in settings):
     if name == 'SP_MODEL_FILE':
       del macros['VOCAB_FILE']
-    macros[name] = stand_in(name) or value
+    is_path = name != 'POOLING'  # What a page says of it is what is tried.
+    macros[name] = (stand_in(name) if is_path else None) or value
   done = run_py(
       run_file,
       *(f'--set={name}={value}' for name, value in macros.items()),

@@ -107,11 +107,13 @@ def test_a_rate_that_is_none_is_refused(tiny_uncased, tmp_path, rate, instead):
   assert done.output.rstrip().endswith(instead)
 
 
-def test_a_built_network_keeps_its_own_rates(tmp_path, tiny_vocab):
+def test_a_built_network_keeps_its_own_rates(run_py, tmp_path, tiny_vocab):
   with encoder_types.own_modules(tmp_path):
     macros = encoder_types.settings(tmp_path, 'any', tiny_vocab)
-    done = in_process.run_main(
+    # In a process of its own: gin knows the names of own modules for as long as a process lives.
+    done = run_py(
         encoder_types.run_file(tmp_path, 'any'), *in_process.settings(**macros),
-        '--set=export.dropout_rate=0.2', '--dry_run', f'--out_dir={tmp_path / "out"}')
+        '--set=export.dropout_rate=0.2', '--dry_run', f'--out_dir={tmp_path / "out"}',
+        env={'PYTHONPATH': str(tmp_path)})
   assert done.status == 2, done.output
   assert done.output.rstrip().endswith('and set them in your factory')

@@ -61,6 +61,7 @@ def test_the_same_command_again_says_done(encoder_forms, encoder_macros):
   assert 'convert onnx ...' not in done.output
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize('name', ['frozen_graph', 'onnx', 'litert'])
 def test_the_program_of_the_card_runs(encoder_forms, name):
   place = encoder_forms / 'forms' / name
@@ -107,6 +108,7 @@ def test_a_form_that_is_too_far_off_ends_the_run_and_leaves_nothing(encoder_macr
   assert not (tmp_path / 'out/forms').exists()
 
 
+@pytest.mark.extra
 def test_text_goes_through_the_preprocessing_beside_the_forms(uncased_exports, tmp_path):
   import tensorflow as tf
 

@@ -8,6 +8,8 @@ from nlp_export.saved_models import safety
 from nlp_export.saved_models.verification import Job, report, verify
 from tests import tiny
 
+pytestmark = pytest.mark.extra  # Exporting with TF-NLP's own tool takes most of a minute.
+
 POSITIONS = 64  # The longest sentence of the checks fits.
 
 
