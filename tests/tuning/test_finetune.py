@@ -223,6 +223,30 @@ def test_verify_knows_both(tuned, tmp_path):
 
 
 @pytest.mark.extra
+def test_the_classifier_as_a_frozen_graph(tuned, tmp_path):
+  """As "Fine-tuning BERT with Keras and tf.Module" ends: a file that needs no code of ours."""
+  import tensorflow as tf
+
+  out, _ = tuned
+  classifier = str(out / 'exports' / 'reviews' / 'classifier')
+  done = run_main('gin/runs/forms.gin', *settings(
+      EXPORT=classifier, FORMS='(@forms.frozen_graph,)', MAX_SEQ_LENGTH=16),
+      '--out_dir', tmp_path / 'forms')
+  assert done.status == 0, done.output
+  graph = tf.compat.v1.GraphDef.FromString(
+      (tmp_path / 'forms/forms/frozen_graph/frozen_graph.pb').read_bytes())
+  loaded = tf.saved_model.load(classifier)
+  rows = {name: value.numpy() for name, value in loaded.encoder_inputs(
+      tf.constant(['hello cat', 'the dog sat'])).items()}
+  with tf.Graph().as_default() as imported, tf.compat.v1.Session(graph=imported) as session:
+    tf.graph_util.import_graph_def(graph, name='')
+    logits = session.run('logits:0', {f'{name}:0': value for name, value in rows.items()})
+  np.testing.assert_allclose(logits, loaded(tf.constant(['hello cat', 'the dog sat']))['logits'],
+                             atol=1e-5)
+  assert abs(logits[0] - logits[1]).max() > 1e-2  # Control: it tells the two apart.
+
+
+@pytest.mark.extra
 def test_real_weights_on_a_task_of_glue(run_py, minilm_dir, glue_dir, tmp_path):
   """MiniLM on RTE, two steps: a pair of texts, official files, all checks."""
   done = run_py('gin/runs/export.gin', *settings(CHECKPOINT=minilm_dir),
