@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from nlp_export import names
 from nlp_export.errors import RequestError
+
+if TYPE_CHECKING:
+  import tensorflow as tf
 
 _LAYER = re.compile(r'(?:^|/)layer_(\d+)/')
 
@@ -45,3 +49,12 @@ def last_layers(variables: Iterable[str], count: int, settings: str) -> list[str
     raise RequestError(f'The last {count} layers of the encoder were asked for, but {why}')
   chosen = set(layers[len(layers) - count:])
   return [name for name in found if layer_of(name) in chosen]
+
+
+def by_name(variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
+  """Variables by name without ':0'; a repeated name gets its place in the list."""
+  found: dict[str, tf.Variable] = {}
+  for index, variable in enumerate(variables):
+    name = variable.name.partition(':')[0]
+    found[name if name not in found else f'{name}#{index}'] = variable
+  return found

@@ -61,10 +61,16 @@ def _names_in(path: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def staged(destination: str, work: str) -> Iterator[str]:
-  """A local path to write a SavedModel to; it becomes `destination` if the block ends well."""
+def staged(destination: str, work: str, marker: str = MARKER) -> Iterator[str]:
+  """A local path to write to; it becomes `destination` if the block ends well.
+
+  Args:
+    destination: a SavedModel's directory, or another that is complete when its marker is there.
+    work: a local directory that outlives the block, for what goes to a remote destination.
+    marker: path in it of the file that is written last.
+  """
   if not files.is_remote(destination):
-    with files.staging_dir(destination, marker=MARKER) as beside:
+    with files.staging_dir(destination, marker=marker) as beside:
       yield beside
     return
   local = tempfile.mkdtemp(dir=work)
@@ -72,7 +78,7 @@ def staged(destination: str, work: str) -> Iterator[str]:
   # It lacks the marker, so what lies there is the beginning of a copy that was cut off.
   files.remove_tree(destination)
   try:
-    files.copy_tree(local, destination, last=MARKER)
+    files.copy_tree(local, destination, last=marker)
   except BaseException:
     files.remove_tree(destination)
     raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nlp_export import files, names, placing, reexporting
 from nlp_export.continuing.request import CHECKPOINTS_DIR, NAME, Request
@@ -34,6 +34,7 @@ def execute(request: Request, run: Run) -> Outcome:
     CheckError: the re-export is not what was trained; nothing was put in place then.
   """
   from nlp_export.continuing import training
+  from nlp_export.pretraining import reporting
 
   export, preprocessing = (
       resolved(path, request.allowed_ops) for path in (request.export, request.preprocessing))
@@ -45,7 +46,7 @@ def execute(request: Request, run: Run) -> Outcome:
   places = placing.place(
       run, names.EXPORTS_DIR, {_LABEL: request.destination},
       lambda beside, work: _write(request, done, export, beside, work, run))
-  _report(done, run)
+  reporting.write_report(done.trained, run, _TITLE, _QUESTION)
   return Outcome(
       lines=[*done.lines(), f'{_LABEL}: {places[_LABEL]}',
              f'checkpoints of the training, which may be deleted: '
@@ -93,23 +94,3 @@ def tuning(request: Request, done: Continued, input_hashes: Mapping[str, str]) -
       data={files.basename(path): input_hashes[path] for path in texts if path in input_hashes},
       settings={'training': recipe.to_json(), 'data': data.to_json()},
       notes=(_POOLER,) if done.facts.left_out else ())
-
-
-def _report(done: Continued, run: Run) -> None:
-  from nlp_export import reports
-  from nlp_export.running import origin, public_form
-
-  with run.step('report'):
-    trained = done.trained
-    content: dict[str, Any] = {
-        'summary': public_form.value(trained.summary()), 'curves': trained.history.to_json()}
-    reports.write_pages(run.out_dir, reports.Report(
-        title=_TITLE, question=_QUESTION, cells=(),
-        config_text=public_form.gin_text(run.config_text()),
-        operative_config_text=public_form.gin_text(run.operative_config_text(public=False)),
-        provenance={'git': origin.git_state(), 'versions': origin.versions(),
-                    'machine': origin.machine(),
-                    'training': public_form.value(dict(trained.facts)),
-                    'inputs': public_form.value(dict(run.input_hashes))},
-        commands=[public_form.command(run.command)] if run.command else [],
-        pretraining=content))

@@ -131,13 +131,14 @@ class _Work:
     part = self.parts()[name]
     texts = TextFile(self._request.text_file, self._request.text_column).read(part)
     embedder = self._load()
+    stored = self._stored_texts()  # Once a part: it asks the disk about every part.
     began = said = time.monotonic()
 
     def progress(done: int) -> None:
       nonlocal said
       speed = f'{done / (time.monotonic() - began):.0f} texts/s'
       if self._bar is not None:
-        self._bar.update(self._stored_texts() + done, f'{name}, {speed}')
+        self._bar.update(stored + done, f'{name}, {speed}')
       if not (self._bar and self._bar.is_drawn) and time.monotonic() - said >= _LINE_SECONDS:
         said = time.monotonic()
         self._run.say(f'{name}: {done} of {part.count} texts, {speed}')

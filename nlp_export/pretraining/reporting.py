@@ -20,6 +20,27 @@ def content(trained: Trained) -> dict[str, Any]:
   return {'summary': public_form.value(trained.summary()), 'curves': trained.history.to_json()}
 
 
+def write_report(trained: Trained, run: Run, title: str, question: str) -> None:
+  """report.html and report.md of a training.
+
+  Args:
+    trained: what came out.
+    run: its out_dir gets them.
+    title, question: the report's.
+  """
+  with run.step('report'):
+    reports.write_pages(run.out_dir, reports.Report(
+        title=title, question=question, cells=(),
+        config_text=public_form.gin_text(run.config_text()),
+        operative_config_text=public_form.gin_text(run.operative_config_text(public=False)),
+        provenance={'git': origin.git_state(), 'versions': origin.versions(),
+                    'machine': origin.machine(),
+                    'training': public_form.value(dict(trained.facts)),
+                    'inputs': public_form.value(dict(run.input_hashes))},
+        commands=[public_form.command(run.command)] if run.command else [],
+        pretraining=content(trained)))
+
+
 def outcome(trained: Trained, run: Run) -> Outcome:
   """The report of a pre-training alone, and the outcome of its run.
 
@@ -28,18 +49,7 @@ def outcome(trained: Trained, run: Run) -> Outcome:
     run: its out_dir gets report.html and report.md, by the process that writes.
   """
   if trained.is_chief:
-    with run.step('report'):
-      report = reports.Report(
-          title=_TITLE, question=_QUESTION, cells=(),
-          config_text=public_form.gin_text(run.config_text()),
-          operative_config_text=public_form.gin_text(run.operative_config_text(public=False)),
-          provenance={'git': origin.git_state(), 'versions': origin.versions(),
-                      'machine': origin.machine(),
-                      'training': public_form.value(dict(trained.facts)),
-                      'inputs': public_form.value(dict(run.input_hashes))},
-          commands=[public_form.command(run.command)] if run.command else [],
-          pretraining=content(trained))
-      reports.write_pages(run.out_dir, report)
+    write_report(trained, run, _TITLE, _QUESTION)
   return Outcome(
       lines=[*trained.lines(),
              f'checkpoints: {trained.checkpoints} (export them: --set '

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nlp_export import files, handles, names
+from nlp_export import files, handles, names, staging
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Run
 from nlp_export.publishing import cards, packing, published
@@ -54,7 +53,8 @@ def package(request: PackageRequest, run: Run) -> Mapping[str, Any]:
   for line in _remarks(found, vocabulary):
     run.say(f'  {line}')
   texts = {item.name: cards.body(request, item, _other(found, item), vocabulary) for item in found}
-  with _staged(place) as staged:
+  with tempfile.TemporaryDirectory(prefix='nlp_export_') as work, \
+       staging.staged(place, work, MARKER) as staged:
     for target, write in _WRITERS.items():
       if target in request.targets:
         with run.step(f'write {target}'):
@@ -112,24 +112,6 @@ def _remarks(found: Sequence[Published], vocabulary: tuple[str, str] | None) -> 
   if len(found) == 2:
     yield (f'both hold {vocabulary[0]}, SHA-256 {vocabulary[1]}' if vocabulary
            else 'the two hold no tokenizer files: whether they belong together was not checked')
-
-
-@contextlib.contextmanager
-def _staged(place: str) -> Iterator[str]:
-  """A local directory that becomes `place` if the block ends well."""
-  if not files.is_remote(place):
-    with files.staging_dir(place, marker=MARKER) as staged:
-      yield staged
-    return
-  with tempfile.TemporaryDirectory(prefix='nlp_export_') as local:
-    yield local
-    # It lacks the marker, so what lies there is the beginning of a copy that was cut off.
-    files.remove_tree(place)
-    try:
-      files.copy_tree(local, place, last=MARKER)
-    except BaseException:
-      files.remove_tree(place)
-      raise
 
 
 def _copy(item: Published, directory: str, card: str) -> None:

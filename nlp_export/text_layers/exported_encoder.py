@@ -67,7 +67,7 @@ class ExportedEncoder:
     self._check_inputs()
     self.encoder_width = _last_dimension(outputs)
     self.width = self._width()
-    self.variables = _by_name(self._declared())
+    self.variables = encoder_parts.by_name(self._declared())
     self.trained = self._chosen_variables(outputs)
 
   def _load(
@@ -312,15 +312,6 @@ def _outputs_of(root: Any, handle: str) -> Outputs:
 def _last_dimension(outputs: Outputs) -> int:
   spec = outputs[names.SEQUENCE_OUTPUT] if isinstance(outputs, Mapping) else outputs
   return int(spec.shape[-1])
-
-
-def _by_name(variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
-  """Variables by name without ':0'; a repeated name gets its place in the list."""
-  found: dict[str, tf.Variable] = {}
-  for index, variable in enumerate(variables):
-    name = variable.name.partition(':')[0]
-    found[name if name not in found else f'{name}#{index}'] = variable
-  return found
 
 
 def _segments(texts: Any) -> list[tf.Tensor]:

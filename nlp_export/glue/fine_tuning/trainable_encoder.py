@@ -56,7 +56,7 @@ class TrainableEncoder:
       pooler_source: for poolers that read the checkpoint.
     """
     self._call = call
-    self.variables = _by_name(variables)
+    self.variables = encoder_parts.by_name(variables)
     self.dropout_state = dropout_state
     self.tokenise = tokenise
     self.pooler = pooler
@@ -162,12 +162,3 @@ class TrainableEncoder:
         variable.assign(truncated_normal(variable.shape, stddev, seed * 10_007 + index))
       else:
         variable.assign(tf.ones_like(variable) if part == 'gamma' else tf.zeros_like(variable))
-
-
-def _by_name(variables: Sequence[tf.Variable]) -> dict[str, tf.Variable]:
-  """Variables by name without ':0'; a repeated name gets its place in the list."""
-  found: dict[str, tf.Variable] = {}
-  for index, variable in enumerate(variables):
-    name = variable.name.partition(':')[0]
-    found[name if name not in found else f'{name}#{index}'] = variable
-  return found

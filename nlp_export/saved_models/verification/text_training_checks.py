@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlp_export import names
-from nlp_export.saved_models.verification import encoder_variable_checks
+from nlp_export.saved_models.verification import dropout_masks, encoder_variable_checks
 from nlp_export.saved_models.verification.registry import (
   Failed,
   Kind,
@@ -91,20 +91,5 @@ def dropout_state(subject: TextEmbeddingSubject) -> Passed:
     if not subject.draws_random_numbers:
       raise NotApplicable('it draws no random numbers')
     raise Failed('its dropout masks depend on no variable that could be set or saved')
-  if state.dtype != tf.int64 or state.shape.as_list() != [2] or state.trainable:
-    raise Failed(f'dropout_state is {state.dtype.name} {state.shape}, not an untrained int64 [2]')
-  before = state.numpy()
-  first = subject.call(_TRAINED_ON, training=True)
-  if state.numpy().tolist() != [before[0], before[1] + 1]:
-    raise Failed(f'after one training call dropout_state went from {before.tolist()} to '
-                 f'{state.numpy().tolist()}')
-  second = subject.call(_TRAINED_ON, training=True)
-  state.assign(before)
-  again = subject.call(_TRAINED_ON, training=True)
-  state.assign(before)
-  difference = max_difference(again, first)
-  if difference > TOLERANCE:
-    raise Failed('the same dropout_state gave other masks', difference, TOLERANCE)
-  if subject.draws_random_numbers and not max_difference(second, first):
-    raise Failed('the next training call used the same masks')
-  return Passed(difference, TOLERANCE)
+  return dropout_masks.follow(
+      state, lambda: subject.call(_TRAINED_ON, training=True), subject.draws_random_numbers)
