@@ -28,7 +28,7 @@ from nlp_export.experiment import Outcome, Plan, Run
 from nlp_export.running import failures, interrupts, listing, out_dir
 from nlp_export.running.log_file import LogFile
 from nlp_export.running.out_dir import Action, Status
-from nlp_export.running.run_record import RunRecord
+from nlp_export.running.run_record import RunChanged, RunRecord
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,25 +128,30 @@ def _dry_run(bound: Bound, plan: Plan, place: str) -> int:
 
 
 def _run(bound: Bound, plan: Plan, place: str, arguments: Sequence[str]) -> int:
-  earlier = out_dir.look(place)
-  if earlier is not None and earlier.keeps_place:
-    out_dir.check_config(place, earlier, bound.config_text)  # Before minutes of hashing.
+  found = out_dir.look(place)
+  if found is not None and found.keeps_place:
+    out_dir.check_config(place, found, bound.config_text)  # Before minutes of hashing.
   start = time.perf_counter()
   hashes = {path: files.sha256(path) for path in plan.inputs}
   modules = {name: files.sha256(path) for name, path in bound.own_modules.items()}
   hash_seconds = time.perf_counter() - start
-  action = out_dir.decide(place, earlier, bound.config_text, hashes, modules, plan.outputs)
-  if action is Action.NOTHING and earlier is not None:
-    print('\n'.join([
-        *earlier.record.get('lines', ()), f'done: {place} holds this run already',
-        *_report_line(earlier.record.get('report', ''))]))
-    return 0
-  goes_on = action is Action.GO_ON
-  record = RunRecord(
-      place, experiment=bound.experiment.name, command=['run.py', *arguments],
-      config_text=bound.config_text, input_hashes=hashes, module_hashes=modules,
-      earlier=earlier if goes_on else None, shared=plan.shared)
-  record.begin()
+  while True:
+    found = out_dir.look(place)
+    action = out_dir.decide(place, found, bound.config_text, hashes, modules, plan.outputs)
+    if action is Action.NOTHING and found is not None:
+      print('\n'.join([
+          *found.record.get('lines', ()), f'done: {place} holds this run already',
+          *_report_line(found.record.get('report', ''))]))
+      return 0
+    record = RunRecord(
+        place, experiment=bound.experiment.name, command=['run.py', *arguments],
+        config_text=bound.config_text, input_hashes=hashes, module_hashes=modules,
+        found=found, goes_on=action is Action.GO_ON, shared=plan.shared)
+    try:
+      record.begin()
+      break
+    except RunChanged:
+      continue
   record.add_step('hash inputs', hash_seconds)
   action = Action.JOIN if record.joined else action
   run = Run(place, input_hashes=hashes, resumed=action is not Action.START, recorder=record,

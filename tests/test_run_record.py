@@ -15,12 +15,16 @@ from nlp_export.errors import RequestError
 from nlp_export.running import origin, out_dir
 from nlp_export.running.out_dir import Action, Earlier, Status
 from nlp_export.running.run_context import Run
-from nlp_export.running.run_record import RunRecord
+from nlp_export.running.run_record import RunChanged, RunRecord
 
 CONFIG = 'A = 1\n'
 
 
-def make(place, **others):
+def make(place, before=None, **others):
+  if before is not None:
+    files.make_dirs(str(place))
+    files.write_json(files.join(str(place), out_dir.RECORD), before.record)
+    others |= {'found': before, 'goes_on': True}
   given = {'experiment': 'study', 'command': ['run.py'], 'config_text': CONFIG, 'input_hashes': {}}
   return RunRecord(str(place), **{**given, **others})
 
@@ -75,7 +79,7 @@ def test_own_code_that_changed_is_refused_when_finished_and_noted_on_the_way(tmp
   with pytest.raises(RequestError, match='import my_lab.poolers: SHA-256 was 4444'):
     out_dir.decide('out/x', finished, CONFIG, inputs, other)
   assert out_dir.decide('out/x', begun, CONFIG, inputs, other) is Action.GO_ON
-  record = make(tmp_path / 'a', earlier=begun, module_hashes=other)
+  record = make(tmp_path / 'a', before=begun, module_hashes=other)
   record.begin()
   assert capsys.readouterr().out == (
       'note: my_lab.poolers has changed since this run was begun\n')
@@ -137,8 +141,12 @@ def test_a_second_run_is_kept_out_while_the_first_goes_on(tmp_path):
     second.begin()
   assert (tmp_path / 'a' / 'config.gin').read_text() == CONFIG
   first.end(Status.DONE, 0)
-  second.begin()
-  second.end(Status.DONE, 0)
+  with pytest.raises(RunChanged):  # Nor does it replace what has been finished since.
+    second.begin()
+  third = make(tmp_path / 'a', found=out_dir.look(str(tmp_path / 'a')), goes_on=True)
+  third.begin()  # Control.
+  third.end(Status.DONE, 0)
+  assert json.loads((tmp_path / 'a' / 'run.json').read_text())['attempt'] == 2
 
 
 def test_what_libraries_log_goes_into_the_log(tmp_path, capsys):
@@ -176,7 +184,7 @@ def test_a_log_that_cannot_be_written_ends_no_run(tmp_path, capsys, monkeypatch)
 def test_a_run_that_goes_on_with_other_versions_says_so(tmp_path, capsys):
   before = earlier(Status.INTERRUPTED, True, attempt=1, versions={'python': '3.9'},
                    git=origin.git_state(), steps=[{'name': 'a'}], used_bindings=['A'])
-  record = make(tmp_path / 'a', earlier=before)
+  record = make(tmp_path / 'a', before=before)
   record.begin()
   assert 'note: this run was begun with python 3.9, goes on with 3.' in capsys.readouterr().out
   record.end(Status.DONE, 0, used_bindings=['B'])

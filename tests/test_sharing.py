@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -176,6 +177,44 @@ def test_a_wrong_request_leaves_nothing_though_it_had_a_claim(lab):
   assert not (lab / 'out').exists()
 
 
+# run.py whose first decision is followed by a whole run of another process in the same out_dir.
+OVERTAKEN = '''
+import subprocess, sys
+sys.path.insert(0, {repo!r})
+import run
+from nlp_export.running import out_dir
+
+decide, arguments = out_dir.decide, {arguments!r}
+
+def overtaken(*given):
+  action, out_dir.decide = decide(*given), decide
+  subprocess.run({command!r}, check=True, capture_output=True)
+  return action
+
+out_dir.decide = overtaken
+sys.exit(run.main(arguments))
+'''
+
+
+@pytest.mark.parametrize('act', ['share', 'plain'])
+@pytest.mark.parametrize('begun', [False, True])
+def test_who_decided_before_another_ended_the_run_decides_again(lab, act, begun):
+  arguments = ['matrix.gin', '--set', f"ACT='{act}'"]
+  if begun:
+    first = start(lab, *arguments)
+    wait_until(lambda: len(ran(lab)) >= 1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+  (lab / 'overtaken.py').write_text(OVERTAKEN.format(
+      repo=str(run_lab.REPO), arguments=arguments, command=run_lab.command(*arguments)))
+  done = subprocess.run([sys.executable, 'overtaken.py'], cwd=lab, env=run_lab.environment(),
+                        capture_output=True, text=True, timeout=60, check=False)
+  assert (done.returncode, done.stdout.splitlines()[-1]) == (
+      0, 'done: out/matrix holds this run already'), done.stderr
+  assert (record(lab)['status'], record(lab)['attempt']) == ('done', 1 + begun)
+  assert [path.name for path in (lab / 'out/matrix').glob('log*')] == ['log.txt']
+
+
 # The record alone.
 
 
@@ -195,6 +234,27 @@ def test_a_joined_process_leaves_the_record_to_the_living_first_one(tmp_path):
   assert (tmp_path / 'a/run.json').read_bytes() == before
   first.end(Status.DONE, 0)
   assert json.loads((tmp_path / 'a/run.json').read_text())['status'] == 'done'
+
+
+def test_the_end_is_written_before_others_can_find_the_run_unfinished(tmp_path, monkeypatch):
+  first = make(tmp_path / 'a')
+  first.begin()
+  found, save = [], first._save
+
+  def look_and_save():
+    found.append(sharing.record_to_end(str(tmp_path / 'a')))
+    save()
+
+  monkeypatch.setattr(first, '_save', look_and_save)
+  first.end(Status.DONE, 0)
+  assert found == [None]
+  assert sharing.record_to_end(str(tmp_path / 'a')) is None
+  begun = make(tmp_path / 'b')  # Control: killed, the lock gone and its record not at its end.
+  begun.begin()
+  begun._log.close()
+  log, unfinished = sharing.record_to_end(str(tmp_path / 'b'))
+  log.close()
+  assert unfinished['status'] == 'running'
 
 
 @pytest.mark.parametrize(('status', 'ends'), [

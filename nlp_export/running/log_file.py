@@ -36,7 +36,7 @@ class LogFile:
     """
     self._path = path
     self._handle: IO[str] | None = None
-    self._text = ''
+    self._text = self._kept = ''
     if files.is_remote(path):
       self._text = files.read_text(path) if files.exists(path) else ''
       return
@@ -73,8 +73,9 @@ class LogFile:
 
   def flush(self) -> None:
     """Brings a remote file up to date."""
-    if self._handle is None:
+    if self._handle is None and self._text != self._kept:
       files.write_text(self._path, self._text)
+      self._kept = self._text
 
   def close(self) -> None:
     """Closes and unlocks."""

@@ -32,6 +32,10 @@ from nlp_export.running.out_dir import (
 SCHEMA_VERSION = 1
 
 
+class RunChanged(Exception):
+  """Another process has begun or ended a run in out_dir since it was looked at. Look again."""
+
+
 class RunRecord:
   """Writes the record; also the screen's progress lines. Call `begin`, later `end`."""
 
@@ -44,7 +48,8 @@ class RunRecord:
       config_text: str,
       input_hashes: Mapping[str, str],
       module_hashes: Mapping[str, str] | None = None,
-      earlier: Earlier | None = None,
+      found: Earlier | None = None,
+      goes_on: bool = False,
       shared: bool = False,
   ):
     """Nothing is written before `begin`.
@@ -56,15 +61,17 @@ class RunRecord:
       config_text: complete configuration.
       input_hashes: path -> SHA-256.
       module_hashes: module that the gin files import from outside of this repository -> SHA-256.
-      earlier: the unfinished run that goes on; None for a new one.
+      found: what lay in out_dir when it was decided what to do there.
+      goes_on: whether this is the next attempt at the run found; else a new one.
       shared: whether this process may join a run that goes on at this moment.
     """
     self.out_dir = out_dir
     self.joined = False
     self._shared = shared
     self._config_text = config_text
-    before = earlier.record if earlier else {}
-    self._new = earlier is None
+    self._found = found.record if found else {}
+    before = self._found if goes_on else {}
+    self._new = not goes_on
     self._leaves_trace = False
     self._made: list[str] = []
     self._log: LogFile | None = None
@@ -99,6 +106,7 @@ class RunRecord:
     """Makes out_dir, locks it and writes what is known now; `joined` tells whether it could.
 
     Raises:
+      RunChanged: what lies in out_dir is not `found` any more, so the decision has to be made anew.
       RequestError: out_dir cannot be written, or another process uses it.
     """
     self._make_out_dir()
@@ -106,12 +114,17 @@ class RunRecord:
     self._leaves_trace = files.exists(files.join(self.out_dir, LOG))
     try:
       self._log = self._open_log()
+      if not self.joined:
+        self._check_unchanged()
       self._log.write(f'{_now()} begins: {" ".join(self.data["command"])}')
       if not self.joined:
         if self._new:
           files.remove(files.join(self.out_dir, OPERATIVE_CONFIG), missing_ok=True)
         files.write_text(files.join(self.out_dir, CONFIG), self._config_text)
         self._save()
+    except RunChanged:
+      self._close()
+      raise
     except BaseException:
       if self._log is not None:  # Otherwise what lies there is not ours: another run has the lock.
         self.discard()
@@ -130,6 +143,12 @@ class RunRecord:
     log, self.joined = sharing.open_log(
         self.out_dir, self._config_text, self.data['inputs'], self.data['modules'])
     return log
+
+  def _check_unchanged(self) -> None:
+    path = files.join(self.out_dir, RECORD)
+    found = files.read_json(path) if files.exists(path) else {}
+    if found != self._found:
+      raise RunChanged
 
   def end(
       self, status: Status, exit_status: int, *, lines: Sequence[str] = (), report: str = '',
@@ -166,8 +185,11 @@ class RunRecord:
       self._take_over(record)
     files.write_text(files.join(self.out_dir, OPERATIVE_CONFIG), operative_config_text)
     self.log(f'{_now()} ends: {status.value}, exit status {exit_status}')
-    self._close()
+    if self._log is not None:
+      self._log.flush()
+    # Before the lock goes: between the two a joined process would find the run unfinished.
     self._save()
+    self._close()
     if first_log is not None:
       first_log.close()
 
