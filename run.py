@@ -20,6 +20,9 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+import nlp_export.installation  # noqa: F401 - first: ends here where nothing is installed.
+
+# isort: split
 from nlp_export import config, files
 from nlp_export.binding import gin_names
 from nlp_export.config import Bound, GinText
