@@ -142,7 +142,7 @@ def test_matrix_products(monkeypatch):
   monkeypatch.setattr(matmul, '_SECONDS', 0.002)
   found = matmul.Contestant(Given(), shapes=((64, 32, 16),)).measure()
   assert found.keys() == {'float32', 'bfloat16'}
-  assert all(0.01 < rates['64x32x16'] < 100_000 for rates in found.values())
+  assert all(0 < rates['64x32x16'] < 100_000 for rates in found.values())
 
 
 class Echo:
