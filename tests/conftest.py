@@ -19,6 +19,7 @@ import pytest
 
 from tests import tiny
 from tests.glue import official_layout
+from tests.order import pytest_collection_modifyitems  # noqa: F401 - a hook.
 from tests.sentencepiece_model import sentencepiece_model
 
 ROOT = Path(__file__).resolve().parent.parent

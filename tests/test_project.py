@@ -90,8 +90,10 @@ def planned(directory: Path, target: str) -> list[str]:
 
 @pytest.mark.parametrize('target, command', [
     ('run', 'run.py gin/runs/quickstart.gin'),
-    ('test', "pytest -q -ra --numprocesses 3 --dist loadfile -m 'not extra'"),
-    ('test-extra', 'pytest -q -ra --numprocesses 3 --dist loadfile -m extra'),
+    ('test', "pytest -q -ra --numprocesses 3 --dist loadfile --no-loadscope-reorder "
+     "-m 'not extra'"),
+    ('test-extra',
+     'pytest -q -ra --numprocesses 3 --dist loadfile --no-loadscope-reorder -m extra'),
     ('docs', 'sphinx -q -W --keep-going -b html docs out/docs'),
 ])  # fmt: skip
 def test_the_second_time_takes_no_set_up(set_up, target, command):
@@ -142,3 +144,21 @@ def test_ci_runs_lint_and_both_kinds_of_tests():
   assert os.access(script, os.X_OK)
   subprocess.run(['bash', '-n', str(script)], check=True)
   assert 'for target in lint test test-extra' in script.read_text()
+
+
+def test_the_files_of_tests_that_begin_first_exist(repository):
+  from tests import order
+
+  assert [name for name in order._RANK if not (repository / name).is_file()] == []
+
+
+def test_a_file_of_tests_stays_together_and_the_longest_come_first():
+  from types import SimpleNamespace
+
+  from tests import order
+
+  named = ['tests/test_b.py::x', 'tests/test_c.py::x', 'tests/test_b.py::y',
+           'tests/test_export.py::x', 'tests/test_pretrain_kills.py::x', 'tests/test_a.py::x']
+  items = [SimpleNamespace(nodeid=name) for name in named]
+  order.pytest_collection_modifyitems(items)
+  assert [item.nodeid for item in items] == [named[n] for n in (4, 3, 0, 2, 5, 1)]
