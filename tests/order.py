@@ -1,4 +1,4 @@
-"""In which order do the files of tests begin, so that no worker is alone with a long one at the end?
+"""In which order do files of tests begin, so that no worker is alone with a long one at the end?
 
 A file stays with one worker (`--dist loadfile`). By itself pytest-xdist begins with the files that
 have the most tests, and so ends with those whose few tests take minutes.
