@@ -142,9 +142,11 @@ def _run(bound: Bound, plan: Plan, place: str, arguments: Sequence[str]) -> int:
     found = out_dir.look(place)
     action = out_dir.decide(place, found, bound.config_text, hashes, modules, plan.outputs)
     if action is Action.NOTHING and found is not None:
+      before = found.record.get('out_dir')
       print('\n'.join([
-          *found.record.get('lines', ()), f'done: {place} holds this run already',
-          *_report_line(found.record.get('report', ''))]))
+          *(out_dir.moved(line, before, place) for line in found.record.get('lines', ())),
+          f'done: {place} holds this run already',
+          *_report_line(out_dir.moved(found.record.get('report', ''), before, place))]))
       return 0
     record = RunRecord(
         place, experiment=bound.experiment.name, command=['run.py', *arguments],

@@ -86,6 +86,16 @@ def test_own_code_that_changed_is_refused_when_finished_and_noted_on_the_way(tmp
   record.end(Status.DONE, 0)
 
 
+@pytest.mark.parametrize(('before', 'told'), [
+    ('e2', 'vectors: my runs/e3/embeddings.npy, made of data/e2/e2/x, ../e2/y and e2.txt'),
+    ('./e2', 'vectors: e2/embeddings.npy, made of data/e2/e2/x, ../e2/y and e2.txt'),
+    (None, 'vectors: e2/embeddings.npy, made of data/e2/e2/x, ../e2/y and e2.txt')])
+def test_lines_of_a_run_that_was_moved_name_its_place(before, told):
+  line = 'vectors: e2/embeddings.npy, made of data/e2/e2/x, ../e2/y and e2.txt'
+  assert out_dir.moved(line, before, 'my runs/e3/') == told
+  assert out_dir.moved('e2', before, 'e3') == ('e3' if before == 'e2' else 'e2')
+
+
 def test_a_long_difference_is_cut():
   before = dataclasses.replace(earlier(Status.DONE), config_text='A = 1\n' * 50)
   with pytest.raises(RequestError, match='lines more\n') as caught:

@@ -100,6 +100,20 @@ def look(out_dir: str) -> Earlier | None:
   return Earlier(record, text, bool(others))
 
 
+def moved(text: str, before: str | None, now: str) -> str:
+  """A line that a finished run said, with the paths in its out_dir where they are now.
+
+  Args:
+    text: the line.
+    before: out_dir when it was said; None if the record is of an older version.
+    now: out_dir.
+  """
+  if not before:
+    return text
+  path = re.escape(before.rstrip('/'))
+  return re.sub(rf'(?<![\w./-]){path}(?=/|$)', lambda _: now.rstrip('/'), text)
+
+
 def results(out_dir: str) -> list[str]:
   """Files in an out_dir besides the record's own, claims, and what a killed process left."""
   return [name for name in files.list_tree(out_dir)

@@ -86,6 +86,7 @@ class RunRecord:
         'exit_status': None,
         'experiment': experiment,
         'command': list(command),
+        'out_dir': out_dir,
         'attempt': before.get('attempt', 0) + 1,
         'started': _now(),
         'machine': origin.machine(),
