@@ -76,6 +76,6 @@ def _lines(summary: dict[str, object], out_dir: str) -> list[str]:
            f'{out_dir.rstrip("/")}/{summary["file"]}']
   if summary['texts_of_max_seq_length']:
     lines.append(
-        f'note: {summary["texts_of_max_seq_length"]} texts have {summary["max_seq_length"]} tokens '
-        '(MAX_SEQ_LENGTH), or had more and were cut')
+        f'note: texts with {summary["max_seq_length"]} tokens (MAX_SEQ_LENGTH), or that had more '
+        f'and were cut: {summary["texts_of_max_seq_length"]}')
   return lines

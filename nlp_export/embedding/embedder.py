@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401 - registers the preprocessor's operations.
 
-from nlp_export import names, poolings, text_inputs
+from nlp_export import names, poolings, text_inputs, vocabularies
 from nlp_export.embedding import fast_call
 from nlp_export.embedding.request import BFLOAT16, DEFAULT_MAX_SEQ_LENGTH, FLOAT32, Model
 from nlp_export.errors import CheckError, RequestError
@@ -51,7 +51,6 @@ class Embedder:
 
   Attributes:
     dim: length of a vector.
-    max_seq_length: most tokens of a text; None if that is up to the export.
     notes: what a user should know of how it computes.
   """
 
@@ -70,7 +69,9 @@ class Embedder:
     encode, embed, length, preprocessor = _parts(root, model)
     self._encode, self._length = encode, length
     self._padding_id = _padding_id(preprocessor) if length is not None else 0
-    self._pool = futures.ThreadPoolExecutor(cores())
+    self._tokenising = futures.ThreadPoolExecutor(cores())
+    # Threads of their own: TensorFlow keeps the precision that a thread's first call has met.
+    self._computing = futures.ThreadPoolExecutor(cores())
     probe = _as_inputs(encode(_PROBE))
     self._call, why = fast_call.make(embed, probe, length)
     self.notes: tuple[str, ...] = (f'{model.export} is used as it is: {why}',) if why else ()
@@ -108,12 +109,12 @@ class Embedder:
       float32 [len(texts), dim], and int32 [len(texts)]: tokens of each, special ones included.
     """
     starts = range(0, len(texts), _CHUNK_TEXTS)
-    chunks = self._pool.map(lambda s: _rows(self._encode(texts[s:s + _CHUNK_TEXTS])), starts)
+    chunks = self._tokenising.map(lambda s: _rows(self._encode(texts[s:s + _CHUNK_TEXTS])), starts)
     rows = _joined(list(chunks))
     vectors = np.zeros([len(texts), self.dim], np.float32)
     done = 0
     with runtime.precision(self._precision):
-      running = {self._pool.submit(self._one_batch, rows, batch): batch
+      running = {self._computing.submit(self._one_batch, rows, batch): batch
                  for batch in batches(rows.lengths, self._length)}
       try:
         for finished in futures.as_completed(running):
@@ -134,7 +135,8 @@ class Embedder:
 
   def close(self) -> None:
     """Ends the threads."""
-    self._pool.shutdown(wait=True, cancel_futures=True)
+    for pool in (self._tokenising, self._computing):
+      pool.shutdown(wait=True, cancel_futures=True)
 
 
 def embed(
@@ -225,6 +227,7 @@ def _parts(
     return (lambda texts: encode(tf.constant(texts, tf.string)),
             lambda inputs: finished(root.embed_tokens(inputs, training=False)),
             least if least > 2 else None, root)
+  vocabularies.refuse_other(model.export, str(model.preprocessing))
   preprocessor, pooling = _load(str(model.preprocessing)), model.pooling or poolings.MEAN
   length, most = one_length.of_signature(root), model.max_seq_length or DEFAULT_MAX_SEQ_LENGTH
   if length is not None and most != length:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_export import files, names, poolings
+from nlp_export import files, handles, names, poolings
 from nlp_export.embedding import request as requests
 from nlp_export.embedding.text_file import Part, TextFile
 from nlp_export.errors import RequestError
@@ -54,6 +54,7 @@ def execute(request: requests.Request, model: requests.Model, run: Run) -> dict[
   claims = files.join(run.out_dir, names.CLAIMS)
   done = work.is_finished
   once(claims, 'plan', lambda: done() or work.has_plan(), work.plan, say=run.say)
+  work.check_handles()
   with run.step('embed'), work.showing():
     try:
       each_once(claims, work.names, work.has_part, work.embed, say=run.say)
@@ -75,6 +76,13 @@ class _Work:
     self._embedder: Any = None
     self._bar: ProgressBar | None = None
     self._parts: dict[str, Part] | None = None
+    # What tensorflow_hub has fetched is no input that run.py knows: who serves it may change it.
+    fetched = {given: found for given, found in (
+        (request.model.export, model.export), (request.model.preprocessing, model.preprocessing))
+               if given and found and handles.is_handle(given)}
+    run.add_inputs(fetched.values())
+    self._most = model.max_seq_length or _recorded_length(model.export)
+    self._handles = {given: run.input_hashes[found] for given, found in fetched.items()}
 
   def is_finished(self) -> bool:
     """Whether nothing is left to do."""
@@ -98,9 +106,25 @@ class _Work:
       raise RequestError(f'TEXT_FILE {self._request.text_file} holds no text. '
                          'Give a file with one text a line')
     files.write_json(self._path(_PLAN), {
-        'schema_version': SCHEMA_VERSION, 'kind': text_file.kind,
+        'schema_version': SCHEMA_VERSION, 'kind': text_file.kind, 'handles': self._handles,
         'parts': [dataclasses.astuple(part) for part in parts]})
     self._run.say(f'{sum(part.count for part in parts)} texts in {len(parts)} parts')
+
+  def check_handles(self) -> None:
+    """Refuses to go on with other SavedModels than those that the stored parts are made with.
+
+    Raises:
+      RequestError: a handle has another content now.
+    """
+    if self.is_finished() or not self.has_plan():
+      return
+    for handle, before in files.read_json(self._path(_PLAN)).get('handles', {}).items():
+      now = self._handles.get(handle)
+      if now != before:
+        raise RequestError(
+            f'{handle} holds another SavedModel than when this run began (SHA-256 {before[:12]} '
+            f'then, {str(now)[:12]} now), so its vectors would be of two models. Give another '
+            '--out_dir, or set TFHUB_CACHE_DIR to the directory that has the earlier one')
 
   def parts(self) -> dict[str, Part]:
     """Parts by name, in their order; none if all is finished."""
@@ -152,7 +176,7 @@ class _Work:
           f'{texts[row - part.row][:80]!r}. Check the export: gin/runs/verify.gin')
     files.write_json(self._path(f'{name}.json'), {
         'tokens': int(lengths.sum()), 'longest': int(lengths.max()),
-        'at_max_seq_length': int((lengths == self._model.max_seq_length).sum())})
+        'at_max_seq_length': int((lengths == self._most).sum())})
     files.write_bytes(self._path(f'{name}.npy'), _npy(vectors))
     seconds = time.monotonic() - began
     self._run.say(f'{name}: {part.count} texts, {int(lengths.sum())} tokens in '
@@ -202,7 +226,7 @@ class _Work:
       _WRITERS[self._request.format](
           path, (self._part_vectors(name) for name in parts), count, dim)
     said = [files.read_json(self._path(f'{name}.json')) for name in parts]
-    pooling, most = self._model.pooling, self._model.max_seq_length
+    pooling, most = self._model.pooling, self._most
     files.write_json(self.summary, {
         'schema_version': SCHEMA_VERSION,
         'texts': count, 'dim': dim, 'file': vectors_file(self._request.format),
@@ -220,6 +244,13 @@ class _Work:
 
   def _part_vectors(self, name: str) -> np.ndarray:
     return np.load(io.BytesIO(files.read_bytes(self._path(f'{name}.npy'))), allow_pickle=False)
+
+
+def _recorded_length(export: str) -> int | None:
+  """Tokens to which a text_embedding cuts texts, as its record says; None for a stranger's."""
+  path = files.join(export, names.EXTRA_DIR, names.PROVENANCE_FILE)
+  record = files.read_json(path) if files.exists(path) else {}
+  return record.get(names.TEXT_EMBEDDING, {}).get('max_seq_length')
 
 
 def _npy(vectors: np.ndarray) -> bytes:

@@ -1,8 +1,8 @@
 """How is a loaded export called fast, and right?
 
-The call is frozen and written again (`flat_graph`), run on a few texts beside the export itself,
-and used only if it gives the same vectors. Weights stand in the graph then, so they can be
-converted to bfloat16 once and not in every batch.
+The call is frozen and written again (nlp_export/graphs/flattening.py), run on a few texts beside
+the export itself, and used only if it gives the same vectors. Weights stand in the graph then, so
+they can be converted to bfloat16 once and not in every batch.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
 from nlp_export import names
-from nlp_export.embedding import flat_graph
+from nlp_export.graphs import flattening, freezing, proving
 
 TOLERANCE = 1e-5  # Of a component, relative to the largest one where that is above 1.
 # A GraphDef holds 2 GB at most, and freezing takes several times the weights in memory.
 _LARGEST_WEIGHTS = 1_500_000_000
+_OUTPUT = 'vectors'
 
 Inputs = Mapping[str, tf.Tensor]
 Call = Callable[[Inputs], tf.Tensor]
@@ -48,31 +48,17 @@ def make(call: Call, probe: Inputs, seq_length: int | None = None) -> tuple[Call
   size = sum(int(np.prod(v.shape)) * v.dtype.size for v in concrete.variables)
   if size > _LARGEST_WEIGHTS:
     return _by_name(concrete), f'its weights take {size / 1e9:.1f} GB, too much for one graph'
-  try:
-    fast = _flattened(concrete, signature)
-    wanted, found = (_by_name(f)(probe).numpy() for f in (concrete, fast))
-  except (tf.errors.OpError, ValueError, KeyError, NotImplementedError) as error:
-    first = str(error).strip().partition('\n')[0]
-    return _by_name(concrete), f'it cannot be written again: {first}'
-  difference = float(np.abs(found - wanted).max(initial=0.0))
-  if not difference <= TOLERANCE * max(1.0, float(np.abs(wanted).max(initial=0.0))):
-    return _by_name(concrete), f'written again it differs by {difference:.1e}'
-  return _by_name(fast), ''
+  fast, why = proving.proven(
+      lambda: flattening.flattened(freezing.frozen(concrete, [_OUTPUT])), concrete, signature,
+      _in_order(probe), TOLERANCE)
+  if fast is None:
+    return _by_name(concrete), why
+  return _by_name(lambda *inputs: fast.call(*inputs)[0]), ''
 
 
 def _by_name(function: Callable[..., Any]) -> Call:
-  return lambda inputs: function(*(tf.convert_to_tensor(inputs[name])
-                                   for name in names.ENCODER_INPUTS))
+  return lambda inputs: function(*_in_order(inputs))
 
 
-def _flattened(concrete: Any, signature: list[tf.TensorSpec]) -> Callable[..., tf.Tensor]:
-  frozen = convert_to_constants.convert_variables_to_constants_v2(concrete)
-  placeholders = [tensor.name.partition(':')[0] for tensor in frozen.inputs]
-  output = frozen.outputs[0].name
-  graph = flat_graph.flattened(frozen.graph.as_graph_def(), [output.partition(':')[0]])
-
-  def imported(*inputs: tf.Tensor) -> tf.Tensor:
-    return tf.graph_util.import_graph_def(
-        graph, dict(zip(placeholders, inputs, strict=True)), [output], name='')[0]
-
-  return tf.compat.v1.wrap_function(imported, signature)
+def _in_order(inputs: Inputs) -> list[tf.Tensor]:
+  return [tf.convert_to_tensor(inputs[name]) for name in names.ENCODER_INPUTS]

@@ -94,6 +94,7 @@ def render(record: Mapping[str, Any], report: VerificationReport) -> str:
       f'- **Returns:** {", ".join(record["outputs"])}.',
       '- **Text:** `../preprocessing`, a SavedModel, makes these inputs of strings; it needs '
       'TensorFlow and tensorflow_text. The operations on strings are in no form.',
+      *(f'- **Note:** {note}' for note in record['notes']),
       f'- **Verified:** on real text in a process without nlp_export, against the SavedModel, as a '
       f'share of the largest value: {checked}. See `assets.extra/verification.json`.', '',
       '## Use', '', '```python', use(record), '```', ''])

@@ -9,40 +9,54 @@ import tensorflow as tf
 from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.forms import form as forms
-from nlp_export.forms import freezing, litert_file, onnx_file, xla_model
+from nlp_export.forms import freezing, litert_file, onnx_file, texts, xla_model
 from nlp_export.forms.form import Form
 from nlp_export.forms.source import Source
 
 
 @dataclasses.dataclass
 class Converter:
-  """Freezes a source once for all forms that are made of its graph."""
+  """Writes the forms of one source.
+
+  Attributes:
+    source: the export.
+    probe: inputs of it, to compare a graph on that is written again.
+  """
 
   source: Source
+  probe: texts.Inputs
 
-  def write(self, form: Form, directory: str) -> None:
+  def write(self, form: Form, directory: str) -> tuple[str, ...]:
     """Writes the form's file or directory.
+
+    Returns:
+      What its user should know of how it was made.
 
     Raises:
       RequestError: an operation of the source has no counterpart in the form.
     """
     path = files.join(directory, form.file)
+    notes: tuple[str, ...] = ()
     if form.kind == forms.XLA:
       xla_model.write(self.source, path)
     elif form.kind == forms.LITERT:
       files.write_bytes(path, litert_file.convert(self.source, form))
     elif form.kind == forms.ONNX:
       files.write_bytes(path, onnx_file.convert(freezing.freeze(self.source), form.opset or 17))
-    else:
-      graph = freezing.freeze(self.source)
-      if form.kind == forms.BFLOAT16:
-        graph = freezing.in_bfloat16(graph)
-        if not freezing.is_bfloat16(graph):
-          raise RequestError(
-              'TensorFlow put nothing of the graph into bfloat16 on this machine: it does so where '
-              'the processor has avx512f or newer and oneDNN is on. Leave @forms.bfloat16 out of '
-              'FORMS, or unset TF_ENABLE_ONEDNN_OPTS')
+    elif form.kind == forms.BFLOAT16:
+      graph = freezing.in_bfloat16(freezing.freeze(self.source))
+      if not freezing.is_bfloat16(graph):
+        raise RequestError(
+            'TensorFlow put nothing of the graph into bfloat16 on this machine: it does so where '
+            'the processor has avx512f or newer and oneDNN is on. Leave @forms.bfloat16 out of '
+            'FORMS, or unset TF_ENABLE_ONEDNN_OPTS')
       freezing.write(graph, path)
+    else:
+      probe = [tf.constant(self.probe[name]) for name in self.source.inputs]
+      graph, why = freezing.freeze_fast(self.source, probe, form.tolerance)
+      freezing.write(graph, path)
+      notes = (f'No faster than the SavedModel: {why}.',) if why else ()
+    return notes
 
 
 def write_preprocessing(source: Source, preprocessing: str | None, path: str) -> None:

@@ -44,6 +44,7 @@ class Measured:
   size: int
   report: VerificationReport
   scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  notes: tuple[str, ...] = ()
 
 
 def check(request: FormsRequest) -> tuple[Source, texts.Tokeniser]:
@@ -91,12 +92,15 @@ def convert(request: FormsRequest, run: Run) -> Outcome:
     work = stack.enter_context(tempfile.TemporaryDirectory(prefix='nlp_export_'))
     beside = {name: stack.enter_context(staging.staged(path, work))
               for name, path in todo.items()}
-    converter = converting.Converter(source)
+    converter = converting.Converter(source, texts.probe(tokeniser, source.fixed_length))
+    notes = {name: _notes(path) for name, path in places.items()}
     for name, path in beside.items():
       with run.step(f'convert {name}'):
-        converter.write(request.forms[name], path)
+        notes[name] = converter.write(request.forms[name], path)
     _write_preprocessing(request, run, source, stack, work)
     measured, baseline = _measure(request, run, source, tokeniser, {**places, **beside}, work)
+    measured = {name: dataclasses.replace(found, notes=notes[name])
+                for name, found in measured.items()}
     failed = [found.report for found in measured.values() if not found.report.passed]
     if failed:
       raise CheckError('\n'.join(line for report in failed for line in report.lines()) +
@@ -105,6 +109,12 @@ def convert(request: FormsRequest, run: Run) -> Outcome:
       for name, path in beside.items():
         _finish(request, run, source, name, path, measured[name])
   return _report(request, run, source, measured, baseline, places)
+
+
+def _notes(path: str) -> tuple[str, ...]:
+  """What the record of a form says that stands in its place."""
+  record = files.join(path, names.EXTRA_DIR, names.PROVENANCE_FILE)
+  return tuple(files.read_json(record).get('notes', ())) if files.exists(record) else ()
 
 
 def _write_preprocessing(request: FormsRequest, run: Run, source: Source,
@@ -186,9 +196,7 @@ def _check_length(request: FormsRequest, source: Source, seq_length: int) -> Non
 def _check_session(source: Source, path: str, reader: Reader, measured: dict[str, Measured],
                    name: str, tokeniser: texts.Tokeniser) -> None:
   """The file read as document 002 does, in a session: another optimizer's run on the same graph."""
-  rows = texts.short(texts.batch(tokeniser, source.fixed_length or 16))
-  if source.fixed_length:
-    rows = texts.batch(tokeniser, source.fixed_length)
+  rows = texts.probe(tokeniser, source.fixed_length)
   label = f'{name} in a session'
   reader.load(label, 'frozen_graph_in_session', path, source.inputs, source.outputs)
   found, _ = reader.call(label, rows)
@@ -214,7 +222,7 @@ def _finish(request: FormsRequest, run: Run, source: Source, name: str, path: st
             found: Measured) -> None:
   """Writes the card and the records; the marker last."""
   form = request.forms[name]
-  record = _record(request, run, source, name, form, path)
+  record = {**_record(request, run, source, name, form, path), 'notes': list(found.notes)}
   extra = files.join(path, names.EXTRA_DIR)
   files.make_dirs(extra)
   files.write_text(files.join(path, names.CARD_FILE), card.render(record, found.report))

@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
-from tensorflow.python.framework import convert_to_constants
 
 from nlp_export import files
-from nlp_export.forms import layer_norms
-from nlp_export.forms.graphs import Graph, to_bytes
 from nlp_export.forms.source import Source
+from nlp_export.graphs import freezing, gelus, layer_norms, products, proving
+from nlp_export.graphs.graph import Graph, to_bytes
 
 # Weights that are kept in bfloat16, though what reads them is not arithmetic: tables of embeddings.
 _TABLE_ELEMENTS = 1_000
+# Of the tolerance: what is used passes with other rows, too.
+_SHARE = 0.5
 
 
 def freeze(source: Source) -> Graph:
   """The graph of an export's function, variables as constants, inputs and outputs by their names.
 
-  Layer norms are written as nlp_export/forms/layer_norms.py explains.
+  Layer norms are written as nlp_export/graphs/layer_norms.py explains.
   """
+  return _safe(_frozen(source))
+
+
+def freeze_fast(
+    source: Source, probe: Sequence[tf.Tensor], tolerance: float) -> tuple[Graph, str]:
+  """The same with faster products and GELUs, if it computes the same.
+
+  They are written as nlp_export/graphs/products.py and gelus.py explain.
+
+  Args:
+    source: the export.
+    probe: its inputs, in their order, to compare on.
+    tolerance: of an output, as a share of its largest value; half of it is asked for here.
+
+  Returns:
+    The graph, and why it is not the faster one: '' if it is.
+  """
+  graph = _frozen(source)
+  found, why = proving.proven(
+      lambda: _safe(_faster(graph)),
+      source.any_length, source.specs(), probe, _SHARE * tolerance)
+  return (_safe(graph), why) if found is None else (found.graph, '')
+
+
+def _frozen(source: Source) -> Graph:
   function = source.any_length.get_concrete_function()
-  frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-  graph_def = frozen.graph.as_graph_def()
-  made = Graph(graph_def, source.inputs, ())
-  # In the order of tf.nest: that of the keys. The functions of 2.20 lose the names of outputs.
-  for name, tensor in zip(sorted(source.outputs), frozen.outputs, strict=True):
-    _name_output(made, name, tensor)
-  made.outputs = tuple(sorted(source.outputs))
-  tidy = made.tidied()
-  layer_norms.rewrite(tidy)
-  return tidy.tidied()
+  return freezing.frozen(function, sorted(source.outputs)).tidied()
 
 
-def _name_output(graph: Graph, name: str, tensor: tf.Tensor) -> None:
-  """Adds an Identity called `name`; what was called so before is renamed."""
-  behind = tensor.name.removesuffix(':0')
-  if name in graph.nodes:
-    old = graph.nodes.pop(name)
-    old.name = f'{name}/before_output'
-    graph.nodes[old.name] = old
-    graph.replace(name, old.name)
-    behind = old.name if behind == name else behind
-  graph.add(name, 'Identity', [behind], T=tensor.dtype)
+def _faster(graph: Graph) -> Graph:
+  copied = graph.copy()
+  products.rewrite(copied)
+  gelus.rewrite(copied)
+  return copied
+
+
+def _safe(graph: Graph) -> Graph:
+  """Without layer norms of which TensorFlow's optimizer makes others."""
+  layer_norms.rewrite(graph)
+  return graph.tidied()
 
 
 def write(graph: Graph, path: str) -> None:

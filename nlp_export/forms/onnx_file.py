@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nlp_export import files
 from nlp_export.errors import RequestError
-from nlp_export.forms import einsums
-from nlp_export.forms.graphs import Graph
+from nlp_export.graphs import einsums
+from nlp_export.graphs.graph import Graph, dtype_of
 
 _BATCH, _SEQ_LENGTH = 'batch', 'seq_length'
 
@@ -50,19 +49,13 @@ def convert(graph: Graph, opset: int) -> bytes:
   return model.SerializeToString(deterministic=True)
 
 
-def write(content: bytes, path: str) -> None:
-  """Writes the file."""
-  files.write_bytes(path, content)
-
-
 def _without_erfc(graph: Graph) -> None:
   """erfc(x) as 1 - erf(x): the exact GELU has it, and ONNX has none."""
   for node in graph.of_type('Erfc'):
-    dtype = node.attr['T'].type
+    dtype = dtype_of(node)
     one = graph.add_constant(f'{node.name}/one', np.float32(1), dtype)
     erf = graph.add(f'{node.name}/erf', 'Erf', list(node.input), T=dtype)
-    node.op = 'Sub'
-    node.input[:] = [one, erf]
+    graph.put(node.name, 'Sub', [one, erf], T=dtype)
 
 
 def _rename(graph: Any, renamed: dict[str, str]) -> None:

@@ -44,6 +44,7 @@ def _entry(request: FormsRequest, name: str, found: Measured) -> dict[str, Any]:
                       for output, d in found.differences.items()},
       'scores': dict(found.scores),
       'needs': forms.NEEDS[form.kind],
+      'notes': list(found.notes),
   }
 
 
@@ -83,10 +84,12 @@ def _ratio(value: float) -> str:
   return f'{value:.2f}' if value >= 1 / 1.1 else f'**{value:.2f}, slower**'
 
 
-def slower(result: Mapping[str, Any]) -> list[str]:
-  """A sentence for each form that is slower than the SavedModel."""
-  return [f'{name} is slower than the SavedModel on this machine: {" and ".join(e["slower"])}.'
-          for name, e in result['forms'].items() if e['slower']]
+def remarks(result: Mapping[str, Any]) -> list[str]:
+  """A sentence for each form that is slower than the SavedModel, and the notes of each."""
+  entries = result['forms'].items()
+  return [*(f'{name} is slower than the SavedModel on this machine: {" and ".join(e["slower"])}.'
+            for name, e in entries if e['slower']),
+          *(f'{name}: {note}' for name, e in entries for note in e.get('notes', ()))]
 
 
 def _score_rows(result: Mapping[str, Any]) -> list[list[str]]:
@@ -106,7 +109,7 @@ def markdown(export: str, result: Mapping[str, Any]) -> str:
            'SavedModel, median of three rounds. Ratios above 1 are quicker than the SavedModel.',
            '',
            _table(_HEAD, _rows(result)), '']
-  lines += [f'- {sentence}' for sentence in slower(result)]
+  lines += [f'- {sentence}' for sentence in remarks(result)]
   if result['task']:
     own = result['saved_model']['scores']
     lines += ['', f'## {result["task"]}', '',
@@ -127,4 +130,4 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     name = row[0].replace(' tokens a row', '')
     ratio = row[5].strip('*').partition(',')[0]
     found.append(f'{name:18} {row[1]:>7} {row[2]:>8} {row[4]:>8} {ratio:>6}  {row[6]}')
-  return [*found, *slower(result)]
+  return [*found, *remarks(result)]

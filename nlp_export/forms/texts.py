@@ -17,6 +17,7 @@ from nlp_export.forms.source import Source
 
 ROWS = 32  # Of a batch.
 _SHORT_ROWS = 5
+_PROBE_LENGTH = 16
 
 # Case, accents, punctuation, numbers, other scripts; then sentences of the embedded corpus.
 _MARKED = ('A good film.', 'Where was the meeting held in 1998?', 'Déjà vu, said the Café owner.',
@@ -81,6 +82,12 @@ def batch(tokeniser: Tokeniser, seq_length: int) -> Inputs:
     parts.append(tokeniser.rows([sentences[:rest], sentences[ROWS:ROWS + rest]], seq_length))
   full = [padded(part, seq_length) for part in parts]
   return {name: np.concatenate([part[name] for part in full]) for name in tokeniser.inputs}
+
+
+def probe(tokeniser: Tokeniser, fixed_length: int | None) -> Inputs:
+  """A few rows, not long, where a whole batch is not needed; of the length that they must have."""
+  rows = batch(tokeniser, fixed_length or _PROBE_LENGTH)
+  return rows if fixed_length else short(rows)
 
 
 def padded(rows: Inputs, seq_length: int) -> Inputs:

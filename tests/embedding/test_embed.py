@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
@@ -15,7 +16,10 @@ from nlp_export.embedding import embedder, executing
 from nlp_export.embedding import request as requests
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Run
+from nlp_export.handles import resolved
+from nlp_export.publishing import packing
 from nlp_export.running.claims import Claims
+from tests.publishing import hosts
 
 
 @pytest.fixture(scope='module')
@@ -53,12 +57,24 @@ def test_the_command_writes_parquet_and_says_done_again(
   summary = json.loads((tmp_path / 'out' / 'embeddings.json').read_text())
   assert summary['texts'] == 50 and summary['dim'] == 16 and summary['pooling'] == ['mean']
   assert summary['texts_of_max_seq_length'] > 0 and summary['longest_text'] == 24
-  assert 'tokens (MAX_SEQ_LENGTH), or had more and were cut' in done.output
+  assert ('note: texts with 24 tokens (MAX_SEQ_LENGTH), or that had more and were cut: '
+          in done.output)
   assert summary['sha256'] == files.sha256(str(tmp_path / 'out' / 'embeddings.parquet'))
   assert not (tmp_path / 'out' / 'parts').exists()
   again = run_py(*arguments)
   assert again.status == 0 and 'done' in again.output
   assert 'part-' not in again.output
+
+
+def test_a_text_embedding_s_own_length_is_told(run_py, uncased_exports, tmp_path):
+  texts = tmp_path / 'texts.txt'
+  texts.write_text('the cat sat on the mat\n' + 'the cat ' * 400 + '\n')
+  done = run_py('gin/runs/embed.gin', f'--set=EXPORT={uncased_exports["text_embedding"]}',
+                f'--set=TEXT_FILE={texts}', f'--out_dir={tmp_path / "out"}')
+  assert done.status == 0, done.output
+  summary = json.loads((tmp_path / 'out' / 'embeddings.json').read_text())
+  assert summary['longest_text'] == summary['max_seq_length']
+  assert summary['texts_of_max_seq_length'] == 1  # Not both.
 
 
 def test_a_killed_run_goes_on_where_it_was(request_, run, expected, monkeypatch):
@@ -142,3 +158,43 @@ def test_a_file_without_text_is_refused(request_, run, tmp_path):
   with pytest.raises(RequestError) as error:
     execute(dataclasses.replace(request_, text_file=str(path)), run)
   assert str(error.value).endswith('Give a file with one text a line')
+
+
+def test_a_resumed_run_sees_that_a_handle_s_content_has_changed(
+    request_, run, uncased_exports, cased_exports, tmp_path_factory, monkeypatch):
+  """A web server's archive is no input that run.py hashes; a new cache fetches what is there."""
+  place = tmp_path_factory.mktemp('served')
+  packing.pack(uncased_exports['model'], str(place / 'model.tar.gz'))
+  monkeypatch.setenv('no_proxy', '127.0.0.1')
+  whole, left = embedder.Embedder.embed, [1]
+
+  def ending(self, texts, progress):
+    if not left[0]:
+      raise KeyboardInterrupt
+    left[0] -= 1
+    return whole(self, texts, progress)
+
+  monkeypatch.setattr(embedder.Embedder, 'embed', ending)
+  with hosts.serving(hosts.static(place)) as (url, _):
+    given = dataclasses.replace(request_, model=dataclasses.replace(
+        request_.model, export=f'{url}/model.tar.gz'))
+
+    def execute_with_cache(name):
+      monkeypatch.setenv('TFHUB_CACHE_DIR', str(place / name))
+      found = dataclasses.replace(given.model, export=resolved(given.model.export))
+      return executing.execute(given, found, Run(run.out_dir))
+
+    with pytest.raises(KeyboardInterrupt):
+      execute_with_cache('first')
+    left[0] = 1
+    packing.pack(cased_exports['model'], str(place / 'model.tar.gz'))
+    with pytest.raises(RequestError) as error:
+      execute_with_cache('second')
+    assert str(error.value).startswith(f'{url}/model.tar.gz holds another SavedModel than when')
+    assert str(error.value).endswith('TFHUB_CACHE_DIR to the directory that has the earlier one')
+    assert left == [1]  # Nothing was embedded.
+    left[0] = 2
+    packing.pack(uncased_exports['model'], str(place / 'model.tar.gz'))
+    summary = execute_with_cache('third')  # Control: the same one, fetched to another place.
+  assert left == [0] and summary['texts'] == 50
+  assert files.sha256(uncased_exports['model']) in summary['inputs_sha256']

@@ -48,6 +48,12 @@ def test_poolings_are_concatenated_and_scaled(model, some_texts, expected):
   found.close()
 
 
+def test_another_vocabulary_is_refused(model, cased_exports):
+  with pytest.raises(RequestError) as error:
+    embedder.Embedder(dataclasses.replace(model, preprocessing=cased_exports['preprocessing']))
+  assert str(error.value).endswith('Give the preprocessing that was exported with it')
+
+
 def test_no_text_gives_no_vector(made):
   vectors, lengths = made.embed([])
   assert vectors.shape == (0, 16) and lengths.shape == (0,)
@@ -68,6 +74,24 @@ def test_bfloat16_is_near(model, some_texts, expected, monkeypatch):
   with pytest.raises(CheckError) as error:
     embedder.Embedder(model, 'bfloat16')
   assert str(error.value).endswith('Write --set PRECISION=float32')
+
+
+def test_every_thread_computes_in_bfloat16(model, some_texts, monkeypatch):
+  from nlp_export.glue.fine_tuning import runtime
+
+  if not runtime.has_bfloat16():
+    pytest.skip('this processor has no bfloat16')
+  monkeypatch.setattr(embedder, '_LEAST_COSINE', 0.99)  # Of 16 random dimensions.
+  monkeypatch.setattr(embedder, '_CHUNK_TEXTS', 5)  # So that every thread tokenises first.
+  texts = [text for text in some_texts if text] * 3
+  vectors = {}
+  for precision in ('float32', 'bfloat16'):
+    found = embedder.Embedder(model, precision)
+    vectors[precision] = [found.embed(texts)[0] for _ in range(2)]
+    found.close()
+  np.testing.assert_allclose(*vectors['float32'], atol=1e-5)  # Control.
+  for coarse in vectors['bfloat16']:
+    assert np.abs(coarse - vectors['float32'][0]).max(axis=1).min() > 1e-5
 
 
 def test_a_text_embedding_needs_nothing_else(uncased_exports, some_texts):

@@ -13,7 +13,7 @@ import pytest
 from nlp_export.forms import executing
 from nlp_export.forms import reader as readers
 from nlp_export.forms.reading import Reader
-from tests import tiny
+from nlp_export.graphs import products
 from tests.forms.conftest import NAMES, RUN, SEQ_LENGTH, convert
 from tests.in_process import run_main, settings
 
@@ -85,18 +85,23 @@ def test_a_reader_has_nothing_of_this_package(encoder_forms, tmp_path):
   assert bar.find_spec('numpy') is None
 
 
-def test_a_frozen_graph_is_right_with_onednn_off(encoder_forms, encoder_macros, tmp_path):
-  rows = tiny.encoder_inputs(seq_length=9)
-  path = str(encoder_forms / 'forms/frozen_graph/frozen_graph.pb')
-  inputs = ['input_word_ids', 'input_mask', 'input_type_ids']
-  with Reader(str(tmp_path), environment={'TF_ENABLE_ONEDNN_OPTS': '0'}) as reader:
-    reader.load('graph', 'frozen_graph', path, inputs, OUTPUTS)
-    found, _ = reader.call('graph', rows)
-    reader.load('saved', 'saved_model', encoder_macros['EXPORT'], inputs, OUTPUTS,
-                'serving_default')
-    expected, _ = reader.call('saved', rows)
-  for name in OUTPUTS:
-    np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+def test_a_frozen_graph_that_cannot_be_made_faster_says_so(
+    encoder_macros, encoder_forms, tmp_path, monkeypatch):
+  def fails(graph):
+    raise NotImplementedError('no such op')
+
+  monkeypatch.setattr(products, 'rewrite', fails)
+  done = convert(tmp_path / 'out', FORMS='(@forms.frozen_graph,)', **encoder_macros)
+  assert done.status == 0, done.output
+  note = 'No faster than the SavedModel: it cannot be written again: no such op.'
+  assert note in done.output
+  assert f'- frozen_graph: {note}' in (tmp_path / 'out/report.md').read_text()
+  places = [path / 'forms/frozen_graph' for path in (tmp_path / 'out', encoder_forms)]
+  notes = [json.loads((place / 'assets.extra/provenance.json').read_text())['notes']
+           for place in places]
+  assert notes == [[note], []]
+  assert f'- **Note:** {note}' in (places[0] / 'README.md').read_text()
+  assert '**Note:**' not in (places[1] / 'README.md').read_text()
 
 
 def test_a_form_that_is_too_far_off_ends_the_run_and_leaves_nothing(encoder_macros, tmp_path):
