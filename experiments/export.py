@@ -19,6 +19,7 @@ from nlp_export import (
     text_embedding,
     tokenizers,
 )
+from nlp_export import poolers as pooler_strategies
 from nlp_export import pretrainer as pretrainers
 from nlp_export.checkpoints import beside
 from nlp_export.encoder_config import sequence_form, support
@@ -118,6 +119,8 @@ def export(
     spec.check_exportable(types)
     if wants_encoder:
       support.check_poolers(spec, pooler_functions)
+      if spec.hidden_size:
+        pooler_strategies.check_arguments(pooler_functions, spec.hidden_size)
   made_tokenizer, notes = tokenizer_of(
       tokenizer, vocab_file, sp_model_file, do_lower_case, found, other_tokenizer)
   text = text_embedding.TextEmbeddingOptions(pooling, normalize, max_seq_length)

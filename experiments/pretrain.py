@@ -12,7 +12,7 @@ from nlp_export.encoder_config.encoder_blocks import ACTIVATIONS
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Run, experiment, require
 from nlp_export.pretraining import heads as head_parts
-from nlp_export.pretraining import planning
+from nlp_export.pretraining import initial_encoder, planning
 from nlp_export.pretraining.data.recipe import DataRecipe
 from nlp_export.pretraining.heads import HeadSpec
 from nlp_export.pretraining.recipe import TrainRecipe
@@ -41,7 +41,7 @@ def pretrain(
     other_tokenizer: bool = False,
     vocabulary: Callable[..., Any] | None = None,
     vocab_size: int | None = None,
-    mlm_activation: str = 'gelu',
+    mlm_activation: str | None = None,
     start_from_weights: str | None = None,
     resume_from: str | None = None,
 ) -> planning.PretrainPlan:
@@ -54,7 +54,7 @@ def pretrain(
     saving: @pretraining.saving(): checkpoints and evaluations.
     runtime: RUNTIME: @runtime.one_device() and others, see gin/runtime.
     heads: HEADS: references such as @pretraining.next_sentence_head; () for the masked LM alone.
-    encoder: ENCODER: a factory such as @encoders.bert.
+    encoder: ENCODER: a factory such as @encoders.bert. An INITIAL_CHECKPOINT may bring it along.
     encoder_config: ENCODER_CONFIG: a configuration file instead.
     tokenizer: TOKENIZER: a factory such as @tokenizers.wordpiece.
     vocab_file: VOCAB_FILE instead, for WordPiece. An INITIAL_CHECKPOINT may bring it along.
@@ -65,7 +65,8 @@ def pretrain(
     vocabulary: VOCABULARY: instead of all these, what learns one from the text at the beginning,
       such as @vocabularies.wordpiece.
     vocab_size: VOCAB_SIZE, tokens at most, for that.
-    mlm_activation: of the masked-LM head.
+    mlm_activation: of the masked-LM head. None: what INITIAL_CHECKPOINT records, for a TensorFlow 1
+      checkpoint the configuration's, else 'gelu' (TF-NLP's default).
     start_from_weights: INITIAL_CHECKPOINT: a checkpoint of any format whose weights training
       starts from, at step 0.
     resume_from: RESUME_FROM: directory of another run's checkpoints, of which this one is the
@@ -75,10 +76,12 @@ def pretrain(
            'vocabulary': vocabulary}
   initial = _initial(start_from_weights, resume_from)
   found = initial.found if initial else None
-  require({'encoder': encoder, 'encoder_config': encoder_config},
+  brought = initial_encoder.brought(found)
+  require(*(() if brought else ({'encoder': encoder, 'encoder_config': encoder_config},)),
           *(() if choosing.has_tokenizer(found) else (named,)),
           why='what is trained, and how it reads text')
-  spec = encoders.resolve(encoder, encoder_config)
+  named_here = encoder is not None or encoder_config is not None
+  spec = encoders.resolve(encoder, encoder_config, None if named_here else brought)
   made, learned, notes = None, None, tuple(getattr(spec, 'notes', ()))
   if vocabulary is None:
     made, more = choosing.choose(
@@ -91,14 +94,17 @@ def pretrain(
           f'one that it brings along{recorded.unless_asked("the first")}. Leave VOCABULARY = None')
     learned = _vocabulary(vocabulary, vocab_size, do_lower_case,
                           [vocab_file, sp_model_file, tokenizer])
-  if mlm_activation.lower() not in ACTIVATIONS:
+  if mlm_activation is not None and mlm_activation.lower() not in ACTIVATIONS:
     raise RequestError(
         f'pretrain.mlm_activation is {mlm_activation!r}, which is no activation that TF-NLP knows. '
         f'Write one of {", ".join(ACTIVATIONS)}')
+  if found and brought:
+    initial_encoder.check(found, brought, spec)
   request = Request(
       encoder=spec, tokenizer=made, vocabulary=learned, text=text, data=data, training=training,
-      heads=head_parts.made(heads), mlm_activation=mlm_activation, runtime=runtime, saving=saving,
-      initial=initial, resume_from=resume_from, notes=notes)
+      heads=head_parts.made(heads),
+      mlm_activation=initial_encoder.mlm_activation(mlm_activation, found, spec), runtime=runtime,
+      saving=saving, initial=initial, resume_from=resume_from, notes=notes)
   request.check()
 
   def execute(run: Run) -> Outcome:

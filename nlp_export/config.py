@@ -183,6 +183,11 @@ def missing_value(error: BaseException) -> RequestError | None:
     names = ast.literal_eval(
         text.partition('by Gin or caller for arguments: ')[2].partition('\n')[0])
     part = text.partition("In call to configurable '")[2].partition("'")[0]
+    macro = text.partition(" in scope '")[2].partition("'")[0]
+    if part == gin_names.MACRO.rpartition('.')[2] and macro:
+      return RequestError(f'Something reads the macro {macro}, which has no value. Write '
+                          f'--set {macro}=..., or bind it in the gin file: {macro} = %gin.REQUIRED '
+                          'leaves it open')
     return RequestError(f'The part {part} was called without {" and ".join(names)}, which it has '
                         f'no default for. Bind it: {part}.{names[0]} = ...')
   if isinstance(error, RuntimeError) and text.startswith('Required bindings for'):

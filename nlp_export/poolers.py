@@ -216,6 +216,21 @@ def draws(pooler: Pooler) -> bool:
   return 'seed' in inspect.signature(pooler).parameters
 
 
+def check_arguments(functions: Mapping[str, Pooler], width: int) -> None:
+  """Calls the poolers that need no checkpoint, so that a wrong argument is told before any work.
+
+  Args:
+    functions: name as written in gin -> strategy.
+    width: hidden size h.
+
+  Raises:
+    RequestError: see `initialise`.
+  """
+  for name, pooler in functions.items():
+    if 'checkpoint' not in inspect.signature(pooler).parameters:
+      initialise(pooler, name, width, None)
+
+
 def initialise(
     pooler: Pooler, name: str, width: int, checkpoint: PoolerSource | None,
     arguments: Mapping[str, Any] | None = None,

@@ -325,6 +325,15 @@ def test_a_root_decides_which_conditional_values_it_needs(lab):
   assert with_values.plan('out/study').lines[0].endswith('checkpoint c')
 
 
+def test_a_conditional_value_of_a_macro_that_nobody_binds_names_the_macro(lab):
+  write(lab / 'more.gin', 'survey.checkpoint = %WEIGHTS\n')
+  with pytest.raises(TypeError) as caught:
+    bind(['study.gin', 'more.gin'], ['SEED=1']).plan('out/study')
+  message = config.missing_value(caught.value).message
+  assert message.startswith('Something reads the macro WEIGHTS, which has no value')
+  assert message.endswith('WEIGHTS = %gin.REQUIRED leaves it open')
+
+
 def test_an_open_value_of_a_part_that_is_not_used_is_nothing(lab):
   write(lab / 'more.gin', 'noises.silence.width = %gin.REQUIRED\n')
   bind(['study.gin', 'more.gin'], SOUND)

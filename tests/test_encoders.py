@@ -276,6 +276,14 @@ def test_factory_and_file_that_disagree(tiny_yaml):
       ' ENCODER (or the include that sets it) tiny.yaml (EncoderConfig YAML)')
 
 
+def test_two_files_of_one_name_are_told_apart_by_who_brings_them():
+  one = encoders.bert(num_layers=2)
+  with pytest.raises(RequestError) as error:
+    encoders.resolve(one, None, encoders.bert(num_layers=3))
+  assert (f'num_layers: 2 in ENCODER ({one.source}), 3 in CHECKPOINT ({one.source})'
+          in str(error.value))
+
+
 def test_file_that_disagrees_with_what_the_checkpoint_brings(tiny_yaml):
   with pytest.raises(RequestError) as caught:
     encoders.resolve(encoder_config_file=tiny_yaml, brought=encoders.bert())

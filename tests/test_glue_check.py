@@ -51,6 +51,32 @@ def checked(given, tiny_uncased, tmp_path_factory):
   return out, check(out, **tiny_uncased, **given)
 
 
+@pytest.mark.parametrize(('values', 'ending'), [
+    ({'MAX_SEQ_LENGTH': 257}, 'Write --set MAX_SEQ_LENGTH=256 or less'),
+    ({'ARMS': "{'export': {'max_seq_length': 300}}"}, 'Write --set MAX_SEQ_LENGTH=256 or less'),
+    ({'SEEDS': 3}, 'Write SEEDS = (3,)'),
+])
+def test_what_cannot_work_is_refused_before_any_work(values, ending, tiny_uncased, glue, tmp_path):
+  given = {**tiny_uncased, **SMALL, 'GLUE_DIR': glue}
+  done = check(tmp_path / 'out', **{**given, **values})
+  assert done.status == 2 and done.stderr.strip().endswith(ending), done.output
+  done = run_main('gin/runs/glue_check.gin', '--dry_run', *settings(
+      **{**given, 'MAX_SEQ_LENGTH': 256}), '--out_dir', tmp_path / 'out')
+  assert done.status == 0, done.output  # Control: the most that the encoder takes.
+
+
+def test_an_export_alone_has_its_own_positions(given, tmp_path):
+  done = check(tmp_path / 'out', **{**given, 'MAX_SEQ_LENGTH': 257})
+  assert done.status == 2 and not (tmp_path / 'out').exists()
+  assert done.stderr.strip().endswith('Write --set MAX_SEQ_LENGTH=256 or less')
+
+
+def test_a_pooler_s_wrong_argument_is_told_by_a_dry_run(tiny_uncased, tmp_path):
+  wrong = settings(**{**tiny_uncased, 'POOLERS': '(@poolers.random,)', 'random.stddev': -1})
+  done = run_main('gin/runs/export.gin', *wrong, '--dry_run', '--out_dir', tmp_path / 'out')
+  assert done.status == 2 and done.stderr.endswith('to a positive number such as 0.02.\n')
+
+
 def test_an_export_and_its_baseline_agree_to_the_last_digit(checked):
   out, done = checked
   assert done.status == 0, done.output

@@ -57,6 +57,13 @@ def test_random_refuses_a_deviation_that_is_not_positive():
     poolers.random(WIDTH, stddev=0)
 
 
+def test_arguments_are_checked_where_no_checkpoint_is_needed():
+  poolers.check_arguments({'identity': poolers.identity, 'keep': poolers.keep,
+                           'random': poolers.random, 'none': poolers.none}, WIDTH)  # Control.
+  with pytest.raises(RequestError, match=r'to a positive number such as 0\.02\.$'):
+    poolers.check_arguments({'wide': lambda width: poolers.random(width, stddev=-1)}, WIDTH)
+
+
 def test_copy_nsp_takes_the_dense_of_the_named_head():
   weights = poolers.copy_nsp(source(), head='sop')
   np.testing.assert_array_equal(weights.kernel, StoredHead.kernel)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import pretrain_lab
@@ -164,6 +165,50 @@ def test_it_starts_from_the_weights_of_another_run(whole, lab, tmp_path):
   of_model = [name for name in found if name.split('/')[0] not in ('optimizer', 'state')]
   assert_same({**{n: found[n] for n in of_model}, **{f'{n}2': found[n] for n in of_model}},
               {**{n: before[n] for n in of_model}, **{f'{n}2': before[n] for n in of_model}})
+
+
+def test_initial_weights_of_a_trainers_checkpoint_bring_the_projection_of_its_head(lab, tmp_path):
+  import tensorflow as tf
+
+  from nlp_export import encoders
+  from nlp_export.pretraining import heads, model
+
+  fields = {name.rpartition('.')[2]: value for name, value in pretrain_lab.sizes().items()
+            if name.startswith('encoders.bert.')}
+  made = model.build(encoders.bert(**fields), (heads.next_sentence_head(),), init_seed=5).model
+  # As TF-NLP's trainer: the projection lies inside of the model and is no item of its own.
+  prefix = tf.train.Checkpoint(model=made, **made.checkpoint_items).write(str(tmp_path / 'ckpt-7'))
+  done = run_main(*arguments(
+      tmp_path / 'out', **lab, TRAIN_STEPS=1, INITIAL_CHECKPOINT=prefix,
+      **{'train_recipe.learning_rate': 1e-30, 'train_recipe.weight_decay': 0.0}))
+  assert done.status == 0, done.output
+  assert 'not there' not in done.stdout
+  kernel = made.classification_heads[0].out_proj.kernel.numpy()
+  assert np.array_equal(weights(tmp_path / 'out', 1)['next_sentence.out_proj/kernel'], kernel)
+
+
+@pytest.mark.parametrize(('values', 'ending'), [
+    ({'encoders.bert.hidden_activation': 'relu'}, 'with that field changed'),
+    ({'encoders.bert.norm_first': True}, 'with that field changed'),
+    ({'pretrain.mlm_activation': 'relu'}, 'Leave pretrain.mlm_activation out'),
+])
+def test_initial_weights_of_another_function_are_refused(values, ending, whole, lab, tmp_path):
+  given = {**lab, 'INITIAL_CHECKPOINT': whole / 'checkpoints'}
+  done = run_main(*arguments(tmp_path / 'out', **given, **values), '--dry_run')
+  assert done.status == 2, done.output
+  assert done.stderr.strip().endswith(ending), done.stderr
+  # Control: what the weights do not know of may be another.
+  done = run_main(*arguments(tmp_path / 'out', **given, **{
+      'encoders.bert.dropout_rate': 0.3, 'pretrain.mlm_activation': 'gelu'}), '--dry_run')
+  assert done.status == 0, done.output
+
+
+def test_initial_weights_bring_their_encoder_along(whole, lab, tmp_path):
+  unset = {name: None for name in pretrain_lab.sizes() if name.lower().startswith('encoder')}
+  done = run_main(*arguments(
+      tmp_path / 'out', **lab, **unset, INITIAL_CHECKPOINT=whole / 'checkpoints'), '--dry_run')
+  assert done.status == 0, done.output
+  assert '1 layers, 16 wide' in done.stdout
 
 
 def test_a_training_that_breaks_down_says_where_and_keeps_the_last_checkpoint(lab, tmp_path):

@@ -18,6 +18,7 @@ from nlp_export.ablation.arms import NamedArm, poolers_of
 from nlp_export.ablation.built_arms import BuiltArm
 from nlp_export.ablation.sources import Given, Source
 from nlp_export.ablation.study import Study
+from nlp_export.errors import RequestError
 from nlp_export.experiment import Outcome, Plan, Run
 from nlp_export.exporting import ExportPlan
 from nlp_export.glue import cell_files, data, matrix, tasks
@@ -139,6 +140,7 @@ def plan(
     arms = rest
   prepared = Prepared(study, arms, sources.sources(arms, export, given), title, question,
                       compares_before, remarks, pretraining or {})
+  check_lengths(prepared)
 
   def execute(run: Run) -> Outcome:
     from nlp_export.ablation import executing
@@ -149,6 +151,21 @@ def plan(
       lines=lines(prepared), inputs=prepared.inputs(), execute=execute,
       outputs=[*OUTPUTS, *(path for made in prepared.distinct_sources for path in made.outputs)],
       preview=lambda out_dir: preview(prepared, out_dir), shared=True)
+
+
+def check_lengths(prepared: Prepared) -> None:
+  """Refuses rows that an encoder has no positions for: it would fail at the first long text.
+
+  Raises:
+    RequestError: names the arm's length and the most that its encoder takes.
+  """
+  for arm in prepared.arms:
+    most = prepared.sources[arm.name].positions
+    length = arm.recipe.max_seq_length
+    if most and length > most:
+      raise RequestError(
+          f'MAX_SEQ_LENGTH is {length} in arm {arm.name!r}, but its encoder has {most} position '
+          f'embeddings and fails on longer rows. Write --set MAX_SEQ_LENGTH={most} or less')
 
 
 def lines(prepared: Prepared) -> list[str]:

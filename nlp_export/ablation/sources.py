@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nlp_export import exporting, files, names, staging
 from nlp_export.ablation.arms import BASELINE, NamedArm, poolers_of
@@ -33,6 +34,11 @@ class Made:
   def poolers(self) -> tuple[str, ...]:
     """Names of the poolers."""
     return tuple(self.request.pooler_functions)
+
+  @property
+  def positions(self) -> int | None:
+    """How long a row the encoder takes, in tokens; None if nothing tells."""
+    return self.request.encoder.max_positions if self.request.encoder else None
 
   @property
   def lines(self) -> Sequence[str]:
@@ -92,11 +98,24 @@ class Given:
   allowed_ops: Sequence[str] = ()
 
   @property
+  def _record(self) -> Mapping[str, Any]:
+    """provenance.json, if it is there before anything is fetched."""
+    path = files.join(self.model, names.EXTRA_DIR, names.PROVENANCE_FILE)
+    known = not is_handle(self.model) and files.exists(path)
+    return files.read_json(path) if known else {}
+
+  @property
+  def positions(self) -> int | None:
+    """How long a row the encoder takes, in tokens; None if nothing tells."""
+    if self.request is not None and self.request.encoder is not None:
+      return self.request.encoder.max_positions
+    return self._record.get('encoder', {}).get('max_positions')
+
+  @property
   def poolers(self) -> tuple[str, ...]:
     """One name: what the export's own record says, or the only one of POOLERS."""
-    path = files.join(self.model, names.EXTRA_DIR, names.PROVENANCE_FILE)
-    if not is_handle(self.model) and files.exists(path):
-      return (str(files.read_json(path)['pooler']['name']),)
+    if record := self._record:
+      return (str(record['pooler']['name']),)
     if self.request is not None:
       if len(self.request.pooler_functions) != 1:
         raise RequestError(

@@ -144,6 +144,8 @@ def _cure(value: Any, hint: Any, binding: Any, bindings: Bindings) -> str:
     return f' Write {name} = ({_reference_text(value)},)'
   if isinstance(value, int | float) and fits(str(value), hint):
     return f' Write {name} = {str(value)!r}; after --set: {name}="{str(value)!r}"'
+  if isinstance(value, int | float) and not isinstance(value, bool) and fits([value], hint):
+    return f' Write {name} = ({value!r},)'
   if callable(value):
     return f' With parentheses, {name} = @...() is what the part returns.'
   if isinstance(value, str):

@@ -8,21 +8,17 @@ Face's the first is the encoder's pooler.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nlp_export.checkpoints import Checkpoint
-from nlp_export.checkpoints import checkpoint as stored_as
+from nlp_export.checkpoints import Checkpoint, projections
 from nlp_export.checkpoints.checkpoint import Node, StoredTensor
 
 if TYPE_CHECKING:
   import numpy as np
 
 NEXT_SENTENCE = 'next_sentence'
-POOLER_DENSE, OUT_PROJ = 'pooler_dense', 'out_proj'
-
-_PROJECTION = re.compile(r'(?:^|/)classification_heads/\d+/out_proj/(?P<leaf>kernel|bias)$')
+POOLER_DENSE, OUT_PROJ = 'pooler_dense', projections.OUT_PROJ
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +64,7 @@ def read(checkpoint: Checkpoint) -> dict[str, Dense]:
     RequestError: a value is damaged or not finite.
   """
   layers = {item: _leaves(checkpoint.nodes[item]) for item in checkpoint.items() if '.' in item}
-  for item, tensors in _projections(checkpoint).items():
+  for item, tensors in projections.find(checkpoint).items():
     layers.setdefault(item, tensors)
   return {item: _dense(checkpoint, tensors) for item, tensors in sorted(layers.items())
           if {'kernel', 'bias'} <= tensors.keys() and len(tensors['kernel'].shape) == 2}
@@ -76,21 +72,6 @@ def read(checkpoint: Checkpoint) -> dict[str, Dense]:
 
 def _leaves(node: Node) -> dict[str, StoredTensor]:
   return {leaf: child.tensor for leaf, child in node.children.items() if child.tensor}
-
-
-def _projections(checkpoint: Checkpoint) -> dict[str, dict[str, StoredTensor]]:
-  """Item -> leaf -> tensor, of the layers that a TF2 file keeps outside of its items."""
-  found: dict[str, dict[str, StoredTensor]] = {}
-  renamed = {old.partition('.')[0]: new.partition('.')[0]
-             for old, new in checkpoint.aliases.items()}
-  for tensor in checkpoint.tensors:
-    inside = _PROJECTION.search(tensor.path) if tensor.group == stored_as.HEAD else None
-    # Only the variable knows what the head is called: bert/next_sentence/logits/kernel.
-    parts = tensor.name.split('/')
-    if inside and len(parts) >= 3:
-      item = f'{renamed.get(parts[-3], parts[-3])}.{OUT_PROJ}'
-      found.setdefault(item, {})[inside['leaf']] = tensor
-  return found
 
 
 def _dense(checkpoint: Checkpoint, tensors: Mapping[str, StoredTensor]) -> Dense:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,10 @@ def _check_agreement(
         'hidden_size', 'num_layers', 'num_attention_heads', 'vocab_size', 'max_positions')]
     lines = tuple(f'{p}: {mine} in {first.source}, {theirs} in {other.source}'
                   for p, mine, theirs in pairs if mine is not None and mine != theirs)
+  elif first.source == other.source:  # Two files of one name: told by who brings them.
+    lines = differences(
+        dataclasses.replace(first, source=f'{first_name} ({first.source})'),
+        dataclasses.replace(other, source=f'{name} ({other.source})'))
   else:
     lines = differences(first, other)
   if not lines:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from nlp_export import checkpoints, files, names
+from nlp_export.checkpoints import projections
 from nlp_export.errors import RequestError
 from nlp_export.pretraining import agreement
 from nlp_export.pretraining.loop import TrainingLoop
@@ -99,7 +100,7 @@ def _initial(
   is_root = files.dirname(found.path) == initial.path.rstrip('/')
   if found.kind == checkpoints.ORBAX and found.tokenizer_settings and is_root:
     return resume.start_from_weights(initial.path, variables)[1]
-  opened = checkpoints.open_checkpoint(found)
+  opened = projections.as_items(checkpoints.open_checkpoint(found))
   items, new = {}, []
   for name, item in pretrainer.items().items():
     if name in opened.nodes or name in (names.ENCODER, names.MASKED_LM):
