@@ -36,6 +36,7 @@ def finetune(
     leave_out_malformed: bool = False,
     recipe: Recipe = gin.REQUIRED,
     seed: int = 0,
+    regularization_losses: bool = True,
     allowed_ops: Sequence[str] = (),
 ) -> Plan:
   """An export fine-tuned on GLUE or on your own texts: the encoder again, and a classifier.
@@ -60,6 +61,8 @@ def finetune(
       files.
     recipe: @fine_tuning.recipe().
     seed: SEED.
+    regularization_losses: REGULARIZATION_LOSSES: whether those that the export declares are added
+      to the loss, as TF Hub's interface of Reusable SavedModels asks of who trains one.
     allowed_ops: ALLOWED_OPS: what the graphs may do besides computing.
   """
   require({'task': task, 'train_file': train_file}, export=export, preprocessing=preprocessing)
@@ -79,7 +82,8 @@ def finetune(
   else:
     data = OwnData(str(train_file), dev_file, text_column, second_text_column, label_column,
                    labels, label_names, dev_share, seed, name or '')
-  request = TuningRequest(str(export), str(preprocessing), data, recipe, seed, allowed_ops)
+  request = TuningRequest(
+      str(export), str(preprocessing), data, recipe, seed, regularization_losses, allowed_ops)
   given = [path for path in (str(export), str(preprocessing)) if not handles.is_handle(path)]
   return Plan(
       lines=[f'load {export} with the preprocessing {preprocessing}', *data.lines(),

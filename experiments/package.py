@@ -30,6 +30,8 @@ def package(
     kaggle_owner: str | None = None,
     kaggle_licence: str | None = None,
     allowed_ops: Sequence[str] = (),
+    licence_name: str | None = None,
+    licence_link: str | None = None,
 ) -> Plan:
   """Packages of an export and its preprocessing for TF Hub, Hugging Face and Kaggle.
 
@@ -39,7 +41,7 @@ def package(
     preprocessing: PREPROCESSING: the one that belongs to it, which is checked; or it alone.
     owner: OWNER: user or organisation on the hubs.
     name: NAME: of the export there.
-    licence: LICENCE: Hugging Face's identifier, 'apache-2.0'.
+    licence: LICENCE: Hugging Face's identifier, 'apache-2.0'; 'other' for one of your own.
     language: LANGUAGE: an ISO 639 code or several.
     training_data: TRAINING_DATA: what the weights were trained on; one text or several. Not needed
       for preprocessing alone.
@@ -51,6 +53,8 @@ def package(
     kaggle_owner: KAGGLE_OWNER; None: OWNER in lower case.
     kaggle_licence: KAGGLE_LICENCE: Kaggle's own name of the licence; None where LICENCE tells.
     allowed_ops: ALLOWED_OPS: what the graphs may do besides computing.
+    licence_name: LICENCE_NAME: of a licence of your own, 'of-our-house'; with LICENCE other.
+    licence_link: LICENCE_LINK: where its text is: a URL, or LICENSE, a file in each SavedModel.
   """
   require({'export': export, 'preprocessing': preprocessing})
   if export:
@@ -61,7 +65,7 @@ def package(
       languages=_several(language), training_data=_several(training_data),
       fine_tuning=fine_tuning or '', preprocessing_name=preprocessing_name or '', version=version,
       targets=tuple(targets), kaggle_owner=kaggle_owner, kaggle_licence=kaggle_licence,
-      allowed_ops=allowed_ops)
+      allowed_ops=allowed_ops, licence_name=licence_name, licence_link=licence_link)
   requests.check(request)
   given = [path for path in (export, preprocessing) if path]
   return Plan(

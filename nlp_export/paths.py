@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterable
 
 
 def is_remote(path: str) -> bool:
@@ -27,3 +28,27 @@ def basename(path: str) -> str:
 def dirname(path: str) -> str:
   """Everything before the last component; '.' for a bare local name."""
   return posixpath.dirname(path.rstrip('/')) or ('/' if path.startswith('/') else '.')
+
+
+def names_apart(paths: Iterable[str]) -> dict[str, str]:
+  """What to call files where no whole path need stand: 'train/data.csv' beside 'dev/data.csv'.
+
+  Args:
+    paths: of files.
+
+  Returns:
+    Path -> its base name, with as many of its directories as tell it from the others.
+  """
+  parts = {path: path.split('/') for path in paths}
+
+  def end(path: str, count: int) -> str:
+    return '/'.join(parts[path][-count:])
+
+  found = {}
+  for path, components in parts.items():
+    count = 1
+    while count < len(components) and any(
+        other != path and end(other, count) == end(path, count) for other in parts):
+      count += 1
+    found[path] = end(path, count)
+  return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_export import names
 from nlp_export.errors import RequestError
+from nlp_export.spelling import MACROS, Spelling
 
 if TYPE_CHECKING:
   import tensorflow as tf
@@ -36,11 +37,12 @@ def parts(pooling: str | Sequence[str]) -> tuple[str, ...]:
   return (pooling,) if isinstance(pooling, str) else tuple(pooling)
 
 
-def check(pooling: Any) -> None:
+def check(pooling: Any, spelling: Spelling = MACROS) -> None:
   """Refuses what is no pooling.
 
   Args:
     pooling: one of POOLINGS, or a sequence of them.
+    spelling: of the message.
 
   Raises:
     RequestError: it is something else, empty, or names one twice.
@@ -59,8 +61,9 @@ def check(pooling: Any) -> None:
   else:
     why = 'that is neither a name nor a tuple of names'
   raise RequestError(
-      f'POOLING is {pooling!r}: {why}. The poolings are {", ".join(POOLINGS)}: write --set '
-      "POOLING=mean, or several to be concatenated: --set POOLING=\"('cls', 'mean')\"")
+      f'{spelling.name("pooling")} is {pooling!r}: {why}. The poolings are '
+      f'{", ".join(POOLINGS)}: write {spelling.line("pooling", MEAN)}, or several to be '
+      f'concatenated: {spelling.line("pooling", (CLS, MEAN))}')
 
 
 def dim(pooling: str | Sequence[str], width: int) -> int:

@@ -119,7 +119,7 @@ def write(
   from nlp_export.saved_models import writing
 
   set_back_dropout(root, export)
-  moved, count = _moved(root, export)
+  moved, count = writing.changed_variables(root, export)
   if not moved:
     raise CheckError(
         f'{label}: training has changed none of the {count} variables of {files.basename(export)}, '
@@ -137,7 +137,8 @@ def write(
   return Written(
       path=path,
       provenance=tuning_records.of_tuned(
-          export, root, before, tuning, name or name_of(export), moved),
+          export, root, before, tuning, name or name_of(export), len(moved)),
+      restore=tuning_records.restore_of_tuned(export, tuning, moved.values()),
       job=_job(export, root, before, path, work, label, preprocessor))
 
 
@@ -152,14 +153,6 @@ def set_back_dropout(root: Any, export: str) -> None:
   key = f'{names.DROPOUT_STATE}/.ATTRIBUTES/VARIABLE_VALUE'
   stored = reader.get_tensor(key) if reader.has_tensor(key) else [0, 0]
   state.assign(stored)
-
-
-def _moved(root: Any, export: str) -> tuple[int, int]:
-  """How many variables have other values than in the export, and how many there are."""
-  from nlp_export.saved_models import writing
-
-  changed, count = writing.changed_variables(root, export)
-  return len(changed), count
 
 
 # Verification.

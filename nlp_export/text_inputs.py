@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_export import files, names
 from nlp_export.errors import RequestError
+from nlp_export.spelling import MACROS, Spelling
 
 if TYPE_CHECKING:
   import tensorflow as tf
@@ -67,7 +68,8 @@ def encoder_inputs(
   return {name: values[:, :used] for name, values in packed.items()}
 
 
-def check(preprocessor: Any, num_segments: int, max_seq_length: int) -> None:
+def check(preprocessor: Any, num_segments: int, max_seq_length: int,
+          spelling: Spelling = MACROS) -> None:
   """Refuses what `encoder_inputs` cannot do.
 
   Raises:
@@ -80,10 +82,11 @@ def check(preprocessor: Any, num_segments: int, max_seq_length: int) -> None:
         f'The preprocessing has no {", no ".join(lacks)}: it is not one of TF Hub\'s text API, '
         'whose parts are needed where texts are not padded to a fixed length. Name one that is, '
         "for example what EXPORT_TYPES = ('preprocessing',) writes")
-  check_max_seq_length(max_seq_length, num_segments)
+  check_max_seq_length(max_seq_length, num_segments, spelling)
 
 
-def check_max_seq_length(max_seq_length: int, num_segments: int = 1) -> None:
+def check_max_seq_length(
+    max_seq_length: int, num_segments: int = 1, spelling: Spelling = MACROS) -> None:
   """Refuses a MAX_SEQ_LENGTH without place for text beside [CLS] and [SEP].
 
   Raises:
@@ -92,12 +95,13 @@ def check_max_seq_length(max_seq_length: int, num_segments: int = 1) -> None:
   whole = isinstance(max_seq_length, int) and not isinstance(max_seq_length, bool)
   if not whole or max_seq_length < num_segments + 2:
     raise RequestError(
-        f'MAX_SEQ_LENGTH is {max_seq_length!r}: {num_segments} segment{"s"[:num_segments > 1]} '
-        f'with {num_segments + 1} special tokens need {num_segments + 2} tokens at least. Write '
-        '--set MAX_SEQ_LENGTH=128')
+        f'{spelling.name("max_seq_length")} is {max_seq_length!r}: {num_segments} '
+        f'segment{"s"[:num_segments > 1]} with {num_segments + 1} special tokens need '
+        f'{num_segments + 2} tokens at least. Write {spelling.line("max_seq_length", 128)}')
 
 
-def needs_whole_rows(export: str, max_seq_length: int | None = None) -> bool:
+def needs_whole_rows(
+    export: str, max_seq_length: int | None = None, spelling: Spelling = MACROS) -> bool:
   """Whether padding changes what an encoder computes (MobileBERT, a funnel that pools ...).
 
   Rows that are as long as the longest of their batch would make a text's vector depend on the
@@ -106,6 +110,7 @@ def needs_whole_rows(export: str, max_seq_length: int | None = None) -> bool:
   Args:
     export: directory of its SavedModel, whose record says so; a stranger's has none.
     max_seq_length: how long rows may become; None where the SavedModel decides.
+    spelling: of the message.
 
   Raises:
     RequestError: the encoder has fewer positions. Without, only a long text would show it.
@@ -116,8 +121,9 @@ def needs_whole_rows(export: str, max_seq_length: int | None = None) -> bool:
   positions = encoder.get('max_positions')
   if positions and max_seq_length and max_seq_length > positions:
     raise RequestError(
-        f'MAX_SEQ_LENGTH is {max_seq_length}, but {export} has {positions} positions: longer rows '
-        f'have no place in it. Write --set MAX_SEQ_LENGTH={positions}, or less')
+        f'{spelling.name("max_seq_length")} is {max_seq_length}, but {export} has {positions} '
+        'positions: longer rows have no place in it. Write '
+        f'{spelling.line("max_seq_length", positions)}, or less')
   return bool(encoder.get('sequence', {}).get('inexact_padding'))
 
 

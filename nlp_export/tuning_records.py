@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nlp_export import files, names
@@ -38,7 +38,7 @@ class Tuning:
     what: a few words that continue a title: 'fine-tuned on sst2'.
     how: a sentence or two without paths and times: length, learning rate, batch, seed.
     scores: with the metrics' names.
-    data: base name of each file -> SHA-256.
+    data: name of each file, of `paths.names_apart` -> SHA-256.
     settings: everything that can be set, as JSON values.
     notes: for the reader, a sentence each, without a full stop.
   """
@@ -125,6 +125,37 @@ def of_tuned(
       **before, **common,
       'pooler': {**pooler, 'name': TUNED_POOLER, 'arguments': {}, 'origin': origin},
       'preprocessor': provenance.fitting_preprocessor(before['tokenizer']) + '.',
+  }
+
+
+def restore_of_tuned(
+    export: str, tuning: Tuning, moved: Iterable[str]) -> dict[str, Any] | None:
+  """The record of where values came from, restore.json, of a tuned encoder.
+
+  It is that of the export, which says of each variable what it had been restored from, and of
+  each whether that is still its value: `tuned` is true where it is not, in this tuning or an
+  earlier one. `tuned_since` says what was done since, and `note` how to read it.
+
+  Args:
+    export: directory of the export.
+    tuning: what was done.
+    moved: names of the variables that have other values than in the export.
+
+  Returns:
+    JSON values; None if the export has no such record.
+  """
+  path = files.join(export, names.EXTRA_DIR, names.RESTORE_FILE)
+  if not files.exists(path):
+    return None
+  before = files.read_json(path)
+  changed = set(moved)
+  return {
+      **before,
+      'note': 'This says where values came from when the encoder was exported. It was trained '
+              "since: a variable with 'tuned': true has another value now.",
+      'tuned_since': [*before.get('tuned_since', ()), tuning.what],
+      'matched': [{**match, 'tuned': match.get('tuned', False) or match['variable'] in changed}
+                  for match in before['matched']],
   }
 
 

@@ -158,6 +158,7 @@ CLAIMS = {
     132: 'training=True drops; without dropout it changes nothing',
     133: 'trainable variables are listed, marked, and have a gradient',
     134: 'their values and order are the trained model\'s',
+    135: 'regularization_losses are those of the trained encoder, of weights that train here',
 }
 OPEN: dict[int, str] = {}  # Number of a claim that nothing verifies yet -> why.
 

@@ -120,6 +120,37 @@ def test_card_and_record_say_what_was_done(ours):
   json.dumps(item.provenance)
 
 
+def test_the_record_of_restored_values_says_which_are_others_now(ours, uncased_exports, tmp_path):
+  """Also of an encoder that is tuned twice, the second time in its pooler alone."""
+  import tensorflow as tf
+
+  item, _, _ = ours
+  source = files.read_json(f'{uncased_exports["model_with_mlm"]}/assets.extra/restore.json')
+  found = item.restore
+  assert 'tuned_since' not in source
+  assert found['tuned_since'] == ['fine-tuned on cats'] and found['note'].endswith('value now.')
+  assert [{k: v for k, v in match.items() if k != 'tuned'}
+          for match in found['matched']] == source['matched']
+  tuned = {match['item']: set() for match in found['matched']}
+  for match in found['matched']:
+    tuned[match['item']].add(match['tuned'])
+  # Control: the head's variables were not trained, and are what was restored.
+  assert tuned == {'encoder': {True}, 'masked_lm': {False}}
+
+  path = shutil.copytree(uncased_exports['model'], tmp_path / 'first')
+  for number, ending in enumerate(('pooler_transform/kernel:0', 'word_embeddings/embeddings:0')):
+    root = reexporting.load(str(path))
+    variable, = (v for v in root.trainable_variables if v.name == ending)
+    variable.assign_add(tf.ones_like(variable))
+    item = written(str(path), root, tmp_path / str(number))
+    assert {match['variable'] for match in item.restore['matched'] if match['tuned']} == {
+        'pooler_transform/kernel', *['word_embeddings/embeddings'] * number}
+    files.write_json(f'{path}/assets.extra/restore.json', item.restore)
+  assert item.restore['tuned_since'] == ['fine-tuned on cats'] * 2
+  shutil.rmtree(path / 'assets.extra')
+  assert written(str(path), root, tmp_path / 'strange').restore is None  # Of a stranger.
+
+
 def test_a_second_tuning_is_added_to_the_first(ours, tmp_path):
   first, _, _ = ours
   path = tmp_path / 'again'

@@ -40,6 +40,7 @@ def reasons(
     predictions: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     history: Sequence[Mapping[str, Any]] = (),
+    names: Sequence[str] = (),
 ) -> tuple[str, ...]:
   """Why a run is degenerate; empty if it is not.
 
@@ -50,6 +51,7 @@ def reasons(
       chance is told from one that was made by predicting the majority.
     labels: [examples], gold.
     history: of training: dicts with `loss` and, if it is to be looked at, `gradient_norm`.
+    names: of the classes, in the order of their ids; () for none.
 
   Returns:
     Sentences without a full stop.
@@ -59,7 +61,8 @@ def reasons(
   if broken:
     found.append(f'NaN: {", ".join(broken)} is not a number')
   if predictions is not None:
-    found += _constant(np.asarray(predictions), None if labels is None else np.asarray(labels))
+    found += _constant(
+        np.asarray(predictions), None if labels is None else np.asarray(labels), names)
   else:
     found += _majority(task, metrics)
   for name in ('loss', 'gradient_norm'):
@@ -73,7 +76,8 @@ def _finite(value: Any) -> bool:
   return value is not None and math.isfinite(value)
 
 
-def _constant(predictions: np.ndarray, labels: np.ndarray | None) -> list[str]:
+def _constant(
+    predictions: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> list[str]:
   if not len(predictions):
     return []
   if predictions.dtype.kind == 'f':
@@ -86,11 +90,14 @@ def _constant(predictions: np.ndarray, labels: np.ndarray | None) -> list[str]:
       return []
   classes, counts = np.unique(predictions, return_counts=True)
   label, share = classes[counts.argmax()], counts.max() / len(predictions)
+  # The files may write 1 for the class with id 0.
+  name = f' ({names[int(label)]})' if 0 <= label < len(names) else ''
   if share == 1:
-    return [f'constant prediction: every example gets label {label:g}']
+    return [f'constant prediction: every example gets label {label:g}{name}']
   gold = None if labels is None else float(np.mean(labels == label))
   if share >= _NEARLY and gold is not None and gold < 0.95:
-    return [f'nearly constant prediction: {100 * share:.3g} % of the examples get label {label:g}']
+    return [f'nearly constant prediction: {100 * share:.3g} % of the examples get label {label:g}'
+            f'{name}']
   return []
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from nlp_export import field_rules, handles, poolings
+from nlp_export import field_rules, handles, poolings, text_inputs
 from nlp_export.errors import RequestError
 from nlp_export.field_rules import is_count, is_number
 from nlp_export.glue import data, tasks
@@ -59,6 +59,7 @@ class Request:
     if not called or len(set(called)) != len(called):
       raise RequestError(f'POOLINGS is {self.poolings!r}: {"one is repeated" if called else "none"}'
                          '. Write --set POOLINGS="(\'cls\', \'mean\')"')
+    text_inputs.check_max_seq_length(self.max_seq_length, 2)  # The layer would speak Python.
     for pooling in self.poolings:
       poolings.check(pooling)
       self.settings(pooling)

@@ -11,8 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from nlp_export import names, text_inputs
-from nlp_export.saved_models import preprocessing, read_variables, writing
+from nlp_export import declared_losses, names, text_inputs
+from nlp_export.saved_models import (
+    preprocessing,
+    read_variables,
+    regularization,
+    writing,
+)
 
 # (three encoder inputs, int32 [batch, seq_length]; training) -> float32 [batch, outputs].
 Logits = Callable[[dict[str, tf.Tensor], bool], tf.Tensor]
@@ -34,8 +39,10 @@ class ClassifierSavedModel(preprocessing.Callable):
     label_names: a function of nothing: string [classes]; none for a regression.
     encoder_inputs: text(s) -> dict of three int32 [batch, seq_length].
     classify_tokens: (that dict, training=False) -> the dict of outputs.
-    variables, trainable_variables, regularization_losses: as of an encoder. What the head does not
-      read of the encoder (its pooler, for one) is no longer trainable.
+    variables, trainable_variables: as of an encoder. What the head does not read of the encoder
+      (its pooler, for one) is no longer trainable.
+    regularization_losses: functions of nothing: the encoder's, but for those that read no variable
+      that is trainable here.
   """
 
   def __init__(
@@ -50,6 +57,7 @@ class ClassifierSavedModel(preprocessing.Callable):
       trainable_variables: Sequence[tf.Variable],
       other_variables: Sequence[tf.Variable],
       pads: bool = False,
+      regularization_losses: declared_losses.Losses = (),
   ):
     """Traces the functions; the variables' present values are what `write` saves.
 
@@ -65,6 +73,7 @@ class ClassifierSavedModel(preprocessing.Callable):
       other_variables: states of dropout, and what else `logits` uses.
       pads: True for rows that are always `max_seq_length` long: of an encoder in which padding
         changes the outputs.
+      regularization_losses: of the encoder: functions of nothing to a scalar.
     """
 
     def outputs(found: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,7 +112,6 @@ class ClassifierSavedModel(preprocessing.Callable):
       self.preprocessing = preprocessor
     self.encoder_inputs = preprocessing.Callable(call_encoder_inputs)
     self.classify_tokens = preprocessing.Callable(call_classify_tokens)
-    self.regularization_losses: list[Any] = []
     if label_names is not None:
       self.labels = tf.saved_model.Asset(labels_file)
       self.label_names = preprocessing.Callable(tf.function(
@@ -115,6 +123,10 @@ class ClassifierSavedModel(preprocessing.Callable):
       self.trainable_variables = [v for v in trainable_variables if id(v) in read]
       unread = [v for v in trainable_variables if id(v) not in read]
       self.variables = [*self.trainable_variables, *unread, *other_variables]
+      # Functions of this object's own, so that each stands in the SavedModel once.
+      self.regularization_losses = [
+          regularization.function_of(loss) for loss in declared_losses.reading(
+              regularization_losses, self.trainable_variables)]
       for training in (False, True):
         call.get_concrete_function(*_text_specs(segments), training=training)
     self.__dict__['_signatures'] = self._make_signatures()

@@ -28,10 +28,12 @@ def functions_of(network: Any, without: Any = None) -> list[Any]:
   losses = (loss for layer in _layers(network) if id(layer) not in left_out
             for loss in layer._callable_losses)
   # Keras lets one return None for nothing.
-  return [_function(loss) for loss in losses if loss() is not None]
+  return [function_of(loss) for loss in losses if loss() is not None]
 
 
-def _function(loss: Any) -> Any:
+def function_of(loss: Any) -> Any:
+  """A callable of nothing as the tf.function that a SavedModel holds."""
+
   @tf.function(input_signature=[], autograph=False)
   def regularization_loss() -> tf.Tensor:
     return loss()

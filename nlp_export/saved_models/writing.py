@@ -99,7 +99,7 @@ def values_missing(root: Any, written: str) -> list[str]:
   return sorted(set(reader.get_variable_to_shape_map()) - set(values) - {_OBJECT_GRAPH_KEY})
 
 
-def changed_variables(root: Any, written: str) -> tuple[list[str], int]:
+def changed_variables(root: Any, written: str) -> tuple[dict[str, str], int]:
   """Which variables below `root` have other values than in the SavedModel it was loaded from.
 
   Args:
@@ -107,13 +107,14 @@ def changed_variables(root: Any, written: str) -> tuple[list[str], int]:
     written: likewise.
 
   Returns:
-    Their keys in the checkpoint, sorted, and the number of all variables.
+    Their keys in the checkpoint, sorted -> their names; and the number of all variables.
   """
   reader = tf.train.load_checkpoint(os.path.join(written, *_VARIABLES))
-  values = _present_values(root, reader.get_tensor(_OBJECT_GRAPH_KEY))
-  changed = [key for key, value in values.items() if value.dtype != tf.string
-             and value.numpy().tobytes() != np.asarray(reader.get_tensor(key)).tobytes()]
-  return sorted(changed), len(values)
+  variables = _variables_below(root, reader.get_tensor(_OBJECT_GRAPH_KEY))
+  changed = {key: variable.name.partition(':')[0] for key, variable in variables.items()
+             if variable.dtype != tf.string
+             and variable.numpy().tobytes() != np.asarray(reader.get_tensor(key)).tobytes()}
+  return dict(sorted(changed.items())), len(variables)
 
 
 def save_loaded(root: Any, path: str) -> None:
@@ -134,9 +135,16 @@ def _leave_out_variables(directory: str, content: list[str]) -> list[str]:
 
 
 def _present_values(root: Any, serialized_graph: bytes) -> dict[str, tf.Tensor]:
-  """Checkpoint key to value, for each variable below `root`, by the written object graph."""
+  """Checkpoint key to value, for each variable below `root`."""
+  # On CPU this shares the variable's memory: no second copy of the weights.
+  return {key: variable.read_value()
+          for key, variable in _variables_below(root, serialized_graph).items()}
+
+
+def _variables_below(root: Any, serialized_graph: bytes) -> dict[str, tf.Variable]:
+  """Checkpoint key to variable, of those below `root`, by the written object graph."""
   graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(serialized_graph)
-  values: dict[str, tf.Tensor] = {}
+  found: dict[str, tf.Variable] = {}
   to_visit: list[tuple[Any, int]] = [(root, 0)]
   seen: set[int] = set()
   while to_visit:
@@ -147,12 +155,11 @@ def _present_values(root: Any, serialized_graph: bytes) -> dict[str, tf.Tensor]:
     node = graph.nodes[number]
     if isinstance(trackable, tf.Variable):
       for attribute in node.attributes:
-        # On CPU this shares the variable's memory: no second copy of the weights.
-        values[attribute.checkpoint_key] = trackable.read_value()
+        found[attribute.checkpoint_key] = trackable
     children = trackable._trackable_children()
     to_visit.extend((children[c.local_name], c.node_id)
                     for c in node.children if c.local_name in children)
-  return values
+  return found
 
 
 def _fix_order(path: str) -> None:

@@ -56,12 +56,16 @@ def test_predictions_decide_where_they_are_known():
   gold = np.r_[np.zeros(146, int), np.ones(131, int)]
   majority = {'accuracy': 146 / 277}
   assert 'every example gets label 0' in reasons('rte', majority, np.zeros(277, int), gold)[0]
+  named = reasons('own', majority, np.zeros(277, int), gold, names=('yes', 'no'))
+  assert named == ('constant prediction: every example gets label 0 (yes)',)
   guessing = np.r_[np.ones(40, int), np.zeros(106, int), np.zeros(91, int), np.ones(40, int)]
   assert (guessing == gold).sum() == 146
   assert reasons('rte', majority, guessing, gold) == ()  # By chance: 146 right, both labels used.
   nearly = np.zeros(277, int)
   nearly[0] = 1
   assert 'nearly constant' in reasons('rte', {'accuracy': 145 / 277}, nearly, gold)[0]
+  named = reasons('own', {}, nearly, gold, names=('yes', 'no'))
+  assert named[0].endswith('get label 0 (yes)')
 
 
 def test_nan_is_seen_wherever_it_is():

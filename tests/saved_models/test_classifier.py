@@ -30,6 +30,9 @@ FAULTS = {
     'wrong_tokens': {'classifier.signatures'},
     'stopped_gradient': {'classifier.gradients'},
     'left_out': {'classifier.trainable'},
+    'no_regularization': {'classifier.regularization_losses'},
+    'doubled_regularization': {'classifier.regularization_losses'},
+    'regularization_of_a_text': {'classifier.regularization_losses'},
 }
 
 
@@ -61,6 +64,9 @@ class Tiny:
                              name='word_embeddings/embeddings')
     self.kernel = tf.Variable(rng.normal(size=(6, outputs)), dtype=tf.float32, name='head/kernel')
     self.unread = tf.Variable(np.ones(3), dtype=tf.float32, name='pooler_transform/bias')
+    self.losses = [
+        tf.function(lambda: 0.5 * tf.reduce_sum(self.unread**2), input_signature=[]),
+        tf.function(lambda: 0.25 * tf.reduce_sum(self.table**2), input_signature=[])]
 
   def logits(self, inputs: dict[str, Any], training: bool) -> Any:
     import tensorflow as tf
@@ -106,7 +112,8 @@ class Tiny:
     told = ClassifierExpectation(
         reference_file=str(directory / 'told.npz'),
         trainable=tuple(reference.describe_variables([self.table, self.kernel])), dropout=True,
-        segments=self.segments, labels=self.labels, max_seq_length=LENGTH)
+        segments=self.segments, labels=self.labels, max_seq_length=LENGTH,
+        regularization=(0.25 * float(np.sum(np.square(self.table))),))
     if bad == 'perturbed_head':
       self.kernel.assign_add(np.full(self.kernel.shape, 0.01) * [[1, -1]])
     if bad == 'other_labels_file':
@@ -116,7 +123,7 @@ class Tiny:
         max_seq_length=LENGTH + 1 if bad == 'longer_texts' else LENGTH, label_names=given,
         labels_file=str(labels_file) if self.labels else None,
         trainable_variables=[self.table, self.kernel, self.unread],
-        other_variables=[self.state.variable])
+        other_variables=[self.state.variable], regularization_losses=self.losses)
     self.saved = saved
     path = str(directory / 'model')
     if bad == 'labels_turned':
@@ -136,6 +143,15 @@ def spoil(saved: Any, bad: str) -> None:
 
   if bad == 'left_out':
     saved.variables = saved.variables[1:]
+  if bad == 'no_regularization':
+    saved.regularization_losses = []
+  if bad == 'doubled_regularization':
+    once, = saved.regularization_losses
+    saved.regularization_losses = [tf.function(lambda: 2.0 * once(), input_signature=[])]
+  if bad == 'regularization_of_a_text':
+    saved.regularization_losses = [tf.function(
+        lambda text: tf.cast(tf.size(text), tf.float32),
+        input_signature=[tf.TensorSpec([None], tf.string)])]
   signatures = dict(saved.serving_signatures())
   if bad == 'no_tokens':
     del signatures[names.TOKENS]
@@ -188,6 +204,7 @@ def right(preprocessor, tmp_path_factory):
           for kind, options in RIGHT.items()}
 
 
+@pytest.mark.conformance(124, 131)
 @pytest.mark.parametrize('kind', RIGHT)
 def test_a_right_one_passes_every_check(right, kind):
   _, _, report = right[kind]
@@ -197,12 +214,14 @@ def test_a_right_one_passes_every_check(right, kind):
   assert left == ({'classifier.labels'} if kind == 'regression' else set())
 
 
+@pytest.mark.conformance(125, 127, 128, 129, 130, 132, 133, 134, 135)
 @pytest.mark.parametrize('bad', [bad for bad in FAULTS if bad != 'sigmoid'])
 def test_each_fault_is_seen_by_its_checks_alone(preprocessor, tmp_path, bad):
   _, _, report = make(preprocessor, tmp_path, bad=bad)
   assert {c.name for c in report.failed} == FAULTS[bad], '\n'.join(report.lines())
 
 
+@pytest.mark.conformance(126)
 def test_probabilities_that_are_none_are_seen(preprocessor, tmp_path, monkeypatch):
   import tensorflow as tf
 
@@ -227,6 +246,12 @@ def test_it_answers_by_name_and_lists_its_labels(right):
   # What the head does not read is not trained with it, and is still there.
   assert [v.name for v in loaded.trainable_variables] == [tiny.table.name, tiny.kernel.name]
   assert tiny.unread.name in [v.name for v in loaded.variables]
+  loss, = loaded.regularization_losses  # Nor does its regularizer count.
+  assert float(loss()) == pytest.approx(0.25 * np.sum(np.square(tiny.table)))
+  table = loaded.trainable_variables[0]
+  with tf.GradientTape() as tape:
+    value = loss()
+  np.testing.assert_allclose(tape.gradient(value, table), 0.5 * tiny.table, rtol=1e-5)
   for texts, length in ((['cat'], 3), (['cat', 'the cat sat'], 5), (['a ' * 20], LENGTH)):
     assert loaded.encoder_inputs(tf.constant(texts))['input_mask'].shape == (len(texts), length)
 

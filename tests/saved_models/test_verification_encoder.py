@@ -143,6 +143,7 @@ def resaved(right_model, told):
   return {c.name: c for c in report.checks if c.name == 'files.resaved'}
 
 
+@pytest.mark.conformance(8, 23)
 @pytest.mark.parametrize('bad', MODEL)
 def test_each_fault_is_seen_by_its_checks_alone(tmp_path, told, resaved, bad):
   report = check(export(tmp_path, bad), told[False], known=resaved)
@@ -150,6 +151,7 @@ def test_each_fault_is_seen_by_its_checks_alone(tmp_path, told, resaved, bad):
   assert not report.passed
 
 
+@pytest.mark.conformance(51, 53)
 @pytest.mark.parametrize('bad', MLM)
 def test_each_fault_of_mlm_is_seen_by_its_checks_alone(tmp_path, told, resaved, bad):
   known = None if bad == 'mlm_reads_first_copy' else resaved

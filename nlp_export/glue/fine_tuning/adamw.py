@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class AdamW:
 
   Each variable's line with m and v is one fused op: a pass over memory is what the time goes into.
   Of word embeddings only the rows that occur take part (occurring_rows.py); the others get their
-  weight decay by `decay_absent`, before anybody reads them.
+  weight decay by `decay_absent`, before anybody reads them. A loss of the weights may reach those
+  others, too: where one reads the embeddings, they are trained whole.
 
   Attributes:
     moments: first and second moment of every variable, for checkpoints.
@@ -41,11 +42,19 @@ class AdamW:
   Source: Kingma and Ba 2015, section 2 (this form of epsilon); Loshchilov and Hutter 2019.
   """
 
-  def __init__(self, variables: Mapping[str, tf.Variable], recipe: Recipe):
-    """Makes the moments, all zero."""
+  def __init__(
+      self, variables: Mapping[str, tf.Variable], recipe: Recipe, whole: Collection[str] = ()):
+    """Makes the moments, all zero.
+
+    Args:
+      variables: to train, by name.
+      recipe: its weight decay, clipping and numbers of Adam.
+      whole: names of variables of which every row may have a gradient, whatever words occur: those
+        that a loss of the weights reads.
+    """
     self._recipe = recipe
     self._rows = {name: OccurringRows(variable) for name, variable in variables.items()
-                  if is_word_embedding(name, variable)}
+                  if is_word_embedding(name, variable) and name not in whole}
     self._variables = {name: self._rows[name].table if name in self._rows else variable
                        for name, variable in variables.items()}
     self.moments: dict[str, tuple[tf.Variable, tf.Variable]] = {

@@ -127,9 +127,11 @@ class ExportArm:
     return files.sha256(place) if files.exists(place) else ''
 
   def load(self) -> TrainableEncoder:
-    """Loads both SavedModels."""
+    """Loads both SavedModels; RequestError if they do not belong together."""
+    from nlp_export import vocabularies
     from nlp_export.glue.fine_tuning import export_encoder
 
+    vocabularies.refuse_other(self.model, self.preprocessing)
     return export_encoder.load(self.model, self.preprocessing, self.pooler)
 
   def put_into(self, encoder: TrainableEncoder) -> None:

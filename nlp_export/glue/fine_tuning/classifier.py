@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from nlp_export import names, poolings
+from nlp_export import declared_losses, names, poolings
 from nlp_export.dropout import DropoutState
 from nlp_export.errors import RequestError
 from nlp_export.glue.fine_tuning.recipe import Recipe
@@ -115,3 +115,16 @@ class Classifier:
     if weights is None:
       return tf.reduce_mean(losses)
     return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+
+  def regularized(self, loss: tf.Tensor) -> tf.Tensor:
+    """A batch's loss and the encoder's regularization losses; without any the very same tensor."""
+    losses = self.encoder.regularization_losses
+    return loss + declared_losses.total(losses) if losses else loss
+
+  def regularization(self) -> float:
+    """The sum of the encoder's regularization losses, with the present weights."""
+    return float(declared_losses.total(self.encoder.regularization_losses))
+
+  def regularized_names(self) -> frozenset[str]:
+    """Names of the encoder's variables that its regularization losses read."""
+    return declared_losses.names_read(self.encoder.regularization_losses, self.encoder.variables)

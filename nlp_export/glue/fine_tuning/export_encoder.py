@@ -8,11 +8,13 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  Registers the ops of preprocessing.
 
-from nlp_export import names
+from nlp_export import declared_losses, names
 from nlp_export.errors import CheckError
 from nlp_export.glue.fine_tuning import one_length, tokenised
 from nlp_export.glue.fine_tuning.arms import PoolerStart
 from nlp_export.glue.fine_tuning.trainable_encoder import TrainableEncoder
+
+NOT_REGULARIZED = "The export's regularization_losses were not added to the loss"
 
 
 def load(model: str, preprocessing: str, pooler: PoolerStart | None = None) -> TrainableEncoder:
@@ -30,7 +32,8 @@ def load(model: str, preprocessing: str, pooler: PoolerStart | None = None) -> T
 
 
 def of_loaded(
-    root: Any, preprocessor: Any, model: str, pooler: PoolerStart | None = None
+    root: Any, preprocessor: Any, model: str, pooler: PoolerStart | None = None,
+    regularized: bool = False,
 ) -> TrainableEncoder:
   """An encoder and its preprocessing that are loaded already; its own variables are trained.
 
@@ -39,9 +42,12 @@ def of_loaded(
     preprocessor: the preprocessing.
     model: what to call the encoder in messages.
     pooler: see TrainableEncoder.
+    regularized: whether the losses of its weights that it declares are added to that of its task.
+      Not where it is compared with an encoder that was built in Python: docs/glue.md.
 
   Raises:
     CheckError: it trains nothing.
+    RequestError: it declares losses that cannot be called.
   """
 
   def call(inputs: dict[str, tf.Tensor], training: bool) -> Mapping[str, Any]:
@@ -51,9 +57,14 @@ def of_loaded(
     return tokenised.through_preprocessing(preprocessor, segments, max_seq_length)
 
   padded, checked = one_length.adapted(call, tokenise, one_length.of_signature(root), model)
-  return TrainableEncoder(
+  losses = declared_losses.of(root, model)
+  encoder = TrainableEncoder(
       padded, _trainable(root, model), checked,
-      dropout_state=getattr(root, names.DROPOUT_STATE, None), pooler=pooler)
+      dropout_state=getattr(root, names.DROPOUT_STATE, None), pooler=pooler,
+      regularization_losses=losses if regularized else ())
+  if losses and not regularized:
+    encoder.notes += (NOT_REGULARIZED,)
+  return encoder
 
 
 def put_values(model: str, pooler: PoolerStart | None, encoder: TrainableEncoder) -> None:

@@ -119,7 +119,7 @@ class FineTuning:
                       if task.main_metric in task.metric_names(split))
     reasons = degenerate.reasons(
         cell.task, scores, predictions[main_split].values(task), examples[main_split].labels,
-        progress.history)
+        progress.history, task.labels or ())
     count, tokens, padding = training.totals(progress.step)
     seconds = max(progress.seconds, 1e-9)
     notes = [*encoder_notes, *runtime.notes(recipe.precision),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nlp_export import encoder_parts, names, poolers
+from nlp_export import declared_losses, encoder_parts, names, poolers
 from nlp_export.errors import RequestError
 from nlp_export.glue.fine_tuning.arms import PoolerStart
 from nlp_export.glue.fine_tuning.tokenised import TokenisedTexts
@@ -32,6 +32,8 @@ class TrainableEncoder:
     has_pooled_output: whether it returns `pooled_output`.
     notes: for the reader of its results.
     pooler: to draw the pooler anew; None to take it as it is.
+    regularization_losses: functions of nothing to a scalar, which are added to the loss of every
+      batch.
     tokenise: (segments: each N strings, max_seq_length) -> TokenisedTexts.
   """
 
@@ -44,6 +46,7 @@ class TrainableEncoder:
       dropout_state: tf.Variable | None,
       pooler: PoolerStart | None = None,
       pooler_source: poolers.PoolerSource | None = None,
+      regularization_losses: declared_losses.Losses = (),
   ):
     """Takes the variables' present values as those to start from.
 
@@ -54,12 +57,14 @@ class TrainableEncoder:
       dropout_state: see the class.
       pooler: see the class.
       pooler_source: for poolers that read the checkpoint.
+      regularization_losses: see the class.
     """
     self._call = call
     self.variables = encoder_parts.by_name(variables)
     self.dropout_state = dropout_state
     self.tokenise = tokenise
     self.pooler = pooler
+    self.regularization_losses = regularization_losses
     self.notes: tuple[str, ...] = () if dropout_state is not None else (NOT_REPRODUCIBLE,)
     self._pooler_source = pooler_source
     probe = self.outputs(

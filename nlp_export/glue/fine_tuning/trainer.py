@@ -41,7 +41,7 @@ class Trainer:
     self.classifier = classifier
     self._recipe = recipe
     self._trained = classifier.trained()
-    self._optimizer = AdamW(self._trained, recipe)
+    self._optimizer = AdamW(self._trained, recipe, whole=classifier.regularized_names())
     self._steps: dict[int, Callable[..., Any]] = {}
     self._predictions: dict[int, Callable[..., Any]] = {}
 
@@ -102,7 +102,8 @@ class Trainer:
       learning_rate: of this step.
 
     Returns:
-      The batch's loss, and the global norm of its gradients before clipping.
+      The batch's loss of its task, and the global norm of the gradients before clipping, to which
+      the encoder's regularization losses add theirs.
     """
     inputs = _filled(texts, batch, self._recipe.batch_size)
     weights = np.zeros(self._recipe.batch_size, np.float32)
@@ -153,7 +154,8 @@ class Trainer:
         tape.watch(trained)
         logits = classifier.logits(_inputs(word_ids, input_mask, type_ids), training=True)
         loss = classifier.loss(logits, labels, weights)
-      gradients = tape.gradient(loss, trained)
+        with_weights = classifier.regularized(loss)
+      gradients = tape.gradient(with_weights, trained)
       return loss, self._optimizer.apply(gradients, rate, (power_1, power_2))
 
     return self._concrete(train)

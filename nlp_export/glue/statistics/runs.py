@@ -114,7 +114,8 @@ def _run(
       guessed = np.asarray(guessed)
       guessed = None if labels is None else _checked(cell, guessed, labels, value)
     reasons += [reason for reason in degenerate.reasons(
-        cell['task'], cell['metrics'], guessed, labels, cell.get('history') or ())
+        cell['task'], cell['metrics'], guessed, labels, cell.get('history') or (),
+        cell.get('labels') or ())
                 if reason not in reasons]
     if value is None or not math.isfinite(value):
       value = 0.0 if metric in scores.CORRELATIONS or metric == 'matthews_correlation' else None

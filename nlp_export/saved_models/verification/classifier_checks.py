@@ -227,6 +227,26 @@ def gradients(subject: ClassifierSubject) -> Passed:
   return Passed(0, 0)
 
 
+@check('classifier.regularization_losses', 135, level=Level.MUST, kinds=_CLASSIFIER)
+def regularization_losses(subject: ClassifierSubject) -> Passed:
+  """regularization_losses are functions of nothing to a scalar: those of the trained encoder."""
+  passed = encoder_variable_checks.regularization_losses(subject)
+  if subject.told.regularization is None:
+    return passed
+  losses = getattr(subject.obj, 'regularization_losses', ())
+  found = np.array([loss().numpy() for loss in losses], np.float64)
+  expected = np.array(subject.told.regularization, np.float64)
+  if found.shape != expected.shape:
+    raise Failed(f'there are {len(found)} regularization losses; the trained encoder has '
+                 f'{len(expected)} of weights that train here', len(found))
+  difference = float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)),
+                            initial=0.0))
+  if not difference <= TOLERANCE:
+    raise Failed('a regularization loss has another value than in the trained encoder', difference,
+                 TOLERANCE)
+  return Passed(difference, TOLERANCE)
+
+
 # The claims about variables are those of an encoder's; they look at the same attributes.
 check('classifier.trainable', 133, level=Level.MUST, kinds=_CLASSIFIER)(
     encoder_variable_checks.trainable)

@@ -20,6 +20,7 @@ from nlp_export.saved_models.verification.registry import (
 )
 from nlp_export.saved_models.verification.subject import (
   EncoderSubject,
+  TrainedSubject,
   as_tensors,
   first_line,
   output,
@@ -89,7 +90,7 @@ def other_variables(subject: EncoderSubject) -> Passed:
 
 
 @check('encoder.regularization_losses', 35, level=Level.MUST, kinds=_ENCODER)
-def regularization_losses(subject: EncoderSubject) -> Passed:
+def regularization_losses(subject: TrainedSubject) -> Passed:
   """regularization_losses, if there are any, are functions of nothing that return a scalar."""
   losses = list(getattr(subject.obj, 'regularization_losses', ()))
   for loss in losses:

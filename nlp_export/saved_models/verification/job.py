@@ -144,6 +144,8 @@ class ClassifierExpectation:
     segments: 1, or 2 for pairs of texts.
     labels: names of the classes; None for a regression.
     max_seq_length, pads: as of a text embedding.
+    regularization: values of the regularization losses of the model as it was trained; None if
+      nobody has said.
   """
 
   reference_file: str = ''
@@ -154,6 +156,7 @@ class ClassifierExpectation:
   labels: tuple[str, ...] | None = None
   max_seq_length: int | None = None
   pads: bool = False
+  regularization: tuple[float, ...] | None = None
 
 
 Expectation = (EncoderExpectation | PreprocessingExpectation | TextEmbeddingExpectation
