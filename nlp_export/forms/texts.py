@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nlp_export import handles, names, text_inputs
+from nlp_export import handles, names, text_inputs, vocabularies
 from nlp_export.corpora import english
 from nlp_export.errors import RequestError
 from nlp_export.forms.source import Source
@@ -57,8 +57,9 @@ def tokeniser(source: Source, preprocessing: str | None,
               allowed_ops: Sequence[str] = ()) -> Tokeniser:
   """The export's own preprocessing, or that of PREPROCESSING."""
   if preprocessing is not None:
-    loaded = tf.saved_model.load(handles.resolved(preprocessing, allowed_ops))
-    return Tokeniser(source.inputs, loaded, False, (1, 2))
+    path = handles.resolved(preprocessing, allowed_ops)
+    vocabularies.refuse_other(source.path, path)
+    return Tokeniser(source.inputs, tf.saved_model.load(path), False, (1, 2))
   own = getattr(source.obj, 'encoder_inputs', None)
   if own is None:
     raise RequestError(

@@ -129,6 +129,13 @@ def test_text_goes_through_the_preprocessing_beside_the_forms(uncased_exports, t
   assert rows['input_word_ids'].shape[1] < SEQ_LENGTH  # Its own length, not that of the run.
 
 
+def test_another_vocabulary_is_refused(encoder_macros, cased_exports, tmp_path):
+  done = convert(tmp_path / 'out', **{**encoder_macros, 'FORMS': '(@forms.xla,)',
+                                      'PREPROCESSING': cased_exports['preprocessing']})
+  assert done.status == 2 and not (tmp_path / 'out/forms').exists()
+  assert done.stderr.endswith('Give the preprocessing that was exported with it\n')
+
+
 @pytest.mark.parametrize('change, last_clause', [
     ({'EXPORT': 'preprocessing'},
      'keep the preprocessing as a SavedModel beside it: --set EXPORT=... --set PREPROCESSING=...'),
