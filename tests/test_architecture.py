@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # The steps of the data, in order, and the modules of each (below nlp_export; the longest pattern
 # that fits decides). A module imports its own step and earlier ones. A new module needs its place.
 STEPS = {
-    'ground': ('errors', 'names', 'paths', 'file_errors', 'files'),
+    'ground': ('errors', 'names', 'paths', 'file_errors', 'files', 'spelling', 'installation'),
     # SavedModels of anybody, before they are loaded.
-    'arrivals': ('archives', 'handles', 'saved_models.safety', 'saved_models.graph_walk',
-                 'saved_models.op_effects'),
+    'arrivals': ('archives', 'handles', 'vocabularies', 'saved_models.safety',
+                 'saved_models.graph_walk', 'saved_models.op_effects'),
     'config': ('config', 'binding', 'binding.*', 'experiment', 'running', 'running.*', 'own_parts',
                'field_rules'),
     'text': ('corpora', 'corpora.*'),
@@ -31,8 +31,8 @@ STEPS = {
         'tokenization', 'tokenization.*',
     ),
     'checkpoint restore': ('pretrainer', 'checkpoints', 'checkpoints.*'),
-    'pooler': ('initial_values', 'poolers', 'poolings', 'restored_encoder', 'text_embedding',
-               'text_inputs'),
+    'pooler': ('declared_losses', 'initial_values', 'poolers', 'poolings', 'restored_encoder',
+               'text_embedding', 'text_inputs'),
     'SavedModels': ('saved_models', 'saved_models.*'),
     'verification': (
         'saved_models.verification', 'saved_models.verification.*',
@@ -46,6 +46,7 @@ STEPS = {
     'pre-training': ('pretraining', 'pretraining.*'),
     'conversion': ('converting', 'converting.*'),  # It writes as pre-training does.
     'GLUE': ('glue', 'glue.*'),
+    'graphs': ('graphs', 'graphs.*'),  # Frozen and written again; embedding and forms use them.
     'embedding': ('embedding', 'embedding.*'),  # Files of texts; tokens and precision as GLUE has.
     'tuning': ('tuning', 'tuning.*'),  # Fine-tuning, then re-exporting.
     'question pairs': ('question_pairs', 'question_pairs.*'),

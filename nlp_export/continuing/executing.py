@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nlp_export import files, names, placing, reexporting
+from nlp_export import files, names, paths, placing, reexporting
 from nlp_export.continuing.request import CHECKPOINTS_DIR, NAME, Request
 from nlp_export.experiment import Outcome, Run
 from nlp_export.handles import resolved
@@ -79,6 +79,7 @@ def tuning(request: Request, done: Continued, input_hashes: Mapping[str, str]) -
   """
   recipe, data = request.training, request.data
   texts = request.text.paths()
+  called = paths.names_apart(texts)
   what = f'{len(texts)} text file{"s"[:len(texts) != 1]}' if texts else 'the embedded corpus'
   how = (
       f'{recipe.train_steps} steps of {recipe.global_batch_size} rows of {data.seq_length} tokens '
@@ -91,6 +92,6 @@ def tuning(request: Request, done: Continued, input_hashes: Mapping[str, str]) -
       what=f'masked-LM training continued on {what}', how=how,
       scores=tuple(Score(name, done.trained.metrics[name], on, done.before[name])
                    for name in done.change),
-      data={files.basename(path): input_hashes[path] for path in texts if path in input_hashes},
+      data={called[path]: input_hashes[path] for path in texts if path in input_hashes},
       settings={'training': recipe.to_json(), 'data': data.to_json()},
       notes=(_POOLER,) if done.facts.left_out else ())

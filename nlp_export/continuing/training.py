@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_export import files
+from nlp_export import files, vocabularies
 from nlp_export.continuing import loaded_mlm, preprocessing_tokenizer
 from nlp_export.continuing.loaded_mlm import Facts, LoadedModel
 from nlp_export.continuing.preprocessing_tokenizer import PreprocessingTokenizer
@@ -108,6 +108,7 @@ def train(request: Request, export: str, preprocessing: str, run: Run) -> Contin
     tokenizer = preprocessing_tokenizer.load(preprocessing)
   with run.step('load export'):
     root = loaded_mlm.load(export)
+    vocabularies.refuse_other(export, preprocessing)
   with run.step('read text'):
     data = loading.load(request.text, tokenizer, request.data, request.training.global_batch_size,
                         request.evaluation_batch_size)
@@ -116,7 +117,6 @@ def train(request: Request, export: str, preprocessing: str, run: Run) -> Contin
   with run.step('look at export'):
     facts = loaded_mlm.look(root, data.held_out.batches()[0], export)
     tokenizer.check(facts.vocab_size)
-    check_same_vocabulary(export, tokenizer)
     del root  # It is loaded once more on the devices that train it.
   with run.step('build training'):
     training = _loop(request, export, facts, data, begun)
@@ -170,21 +170,6 @@ def _loop(request: Request, export: str, facts: Facts, data: Data, begun: Begun)
         recipe.optimizer_spec(), pretrainer.trained, weight_decay=recipe.weight_decay,
         clip_norm=recipe.clip_norm)
   return TrainingLoop(pretrainer, optimizer, begun, data.batches, recipe)
-
-
-def check_same_vocabulary(export: str, tokenizer: PreprocessingTokenizer) -> None:
-  """Refuses a file in the export's assets/ that is another one than the preprocessing's."""
-  assets = files.join(export, 'assets')
-  names = files.list_dir(assets) if files.is_dir(assets) else []
-  if tokenizer.asset_file is None or len(names) != 1:
-    return
-  mine, theirs = (files.sha256(path) for path in (
-      files.join(assets, names[0]), tokenizer.asset_file))
-  if mine != theirs:
-    raise RequestError(
-        f'EXPORT {export} has the vocabulary {names[0]} (SHA-256 {mine[:12]}...) and PREPROCESSING '
-        f'{files.basename(tokenizer.asset_file)} ({theirs[:12]}...): other words would get the '
-        'ids that the encoder knows. Give the preprocessing that was exported with it')
 
 
 def _configuration(

@@ -93,6 +93,8 @@ def front_matter(request: PackageRequest, published: Published) -> str:
   data = ModelCardData(
       language=list(request.languages),
       license=request.licence,
+      license_name=request.licence_name,
+      license_link=request.licence_link,
       library_name='tensorflow',
       tags=[*tags, *([str(encoder['type'])] if 'type' in encoder else []),
             *([] if computes else ['text-preprocessing'])],

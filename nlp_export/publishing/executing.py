@@ -10,7 +10,7 @@ from typing import Any
 from nlp_export import files, handles, names, staging
 from nlp_export.errors import RequestError
 from nlp_export.experiment import Run
-from nlp_export.publishing import cards, packing, published
+from nlp_export.publishing import cards, licences, packing, published
 from nlp_export.publishing.published import Published
 from nlp_export.publishing.request import (
     HUGGING_FACE,
@@ -92,7 +92,12 @@ def _read(request: PackageRequest) -> list[Published]:
   found = []
   for label, (name, path) in zip(('EXPORT', 'PREPROCESSING'), _names(request), strict=True):
     if path:
-      found.append(published.read(handles.resolved(path, request.allowed_ops), name, label))
+      place = handles.resolved(path, request.allowed_ops)
+      link = request.licence_link
+      if link and licences.is_file(link) and not files.exists(files.join(place, link)):
+        raise RequestError(f'LICENCE_LINK is {link!r}, and {path} has no such file. Put the text '
+                           'of the licence there, or write --set LICENCE_LINK=https://...')
+      found.append(published.read(place, name, label))
   return found
 
 
@@ -175,6 +180,8 @@ def _package_record(request: PackageRequest, found: Sequence[Published],
       'owner': request.owner,
       'version': request.version,
       'licence': request.licence,
+      'licence_name': request.licence_name,
+      'licence_link': request.licence_link,
       'languages': list(request.languages),
       'training_data': list(request.training_data),
       'saved_models': [{'name': item.name, 'type': item.kind, 'sha256': packing.sha256(item.path)}

@@ -6,6 +6,7 @@ Source: https://huggingface.co/docs/hub/repositories-licenses. It grows by a few
 from __future__ import annotations
 
 import difflib
+import re
 
 from nlp_export.errors import RequestError
 
@@ -23,6 +24,11 @@ HUGGING_FACE_LICENCES = frozenset("""
     grok2-community gemma unknown other
 """.split())
 
+OTHER = 'other'
+# A link within the repository: the Hub shows these files.
+_FILES = ('LICENSE', 'LICENSE.md')
+_IDENTIFIER = re.compile(r'[a-z0-9][a-z0-9.+-]*')
+
 
 def check(licence: str) -> None:
   """Refuses what the Hub does not know.
@@ -35,8 +41,46 @@ def check(licence: str) -> None:
   """
   if licence in HUGGING_FACE_LICENCES:
     return
-  close = difflib.get_close_matches(licence, sorted(HUGGING_FACE_LICENCES), 2) or ['other']
+  close = difflib.get_close_matches(licence, sorted(HUGGING_FACE_LICENCES), 2) or [
+      f'{OTHER} --set LICENCE_NAME={licence} --set LICENCE_LINK=https://...']
   raise RequestError(
       f'LICENCE is {licence!r}, which is none of the {len(HUGGING_FACE_LICENCES)} identifiers that '
       'the Hugging Face Hub takes (huggingface.co/docs/hub/repositories-licenses). Write '
       + ' or '.join(f'--set LICENCE={name}' for name in close))
+
+
+def check_other(licence: str, name: str | None, link: str | None) -> None:
+  """Refuses a licence of one's own that the Hub cannot name, or a name for one that it knows.
+
+  Args:
+    licence: an identifier that `check` passes.
+    name: the Hub's `license_name`; None for none.
+    link: its `license_link`, likewise.
+
+  Raises:
+    RequestError: so.
+  """
+  if licence != OTHER:
+    if name or link:
+      raise RequestError(
+          f'LICENCE is {licence!r}, and LICENCE_NAME and LICENCE_LINK are for a licence that the '
+          f'Hugging Face Hub does not know. Leave them out, or write --set LICENCE={OTHER}')
+    return
+  if not name or not link:
+    raise RequestError(
+        f'LICENCE is {OTHER!r}, which tells nobody what they may do: the Hugging Face Hub asks for '
+        'the name of the licence and for where its text is. Write --set LICENCE_NAME=of-our-house '
+        '--set LICENCE_LINK=https://...')
+  if not _IDENTIFIER.fullmatch(name) or name in HUGGING_FACE_LICENCES:
+    raise RequestError(
+        f'LICENCE_NAME is {name!r}. It is an identifier in lower case that the Hugging Face Hub '
+        'does not have yet: write --set LICENCE_NAME=of-our-house')
+  if not is_file(link) and not re.fullmatch(r'https?://[^\s]+', link):
+    raise RequestError(
+        f'LICENCE_LINK is {link!r}. Write the address of its text, --set LICENCE_LINK=https://..., '
+        f'or {" or ".join(_FILES)} for a file of that name in each SavedModel')
+
+
+def is_file(link: str) -> bool:
+  """Whether a LICENCE_LINK is that of a file in the repository."""
+  return link in _FILES

@@ -45,6 +45,8 @@ class PackageRequest:
     kaggle_licence: Kaggle's name of the licence; None where `licence` tells.
     kaggle_owner: as `owner`; None for the same in lower case.
     allowed_ops: what the graphs may do besides computing.
+    licence_name: identifier of a licence of one's own, where `licence` is 'other'.
+    licence_link: where its text is, likewise: a URL, or 'LICENSE' for a file in the SavedModels.
   """
 
   export: str | None
@@ -61,6 +63,15 @@ class PackageRequest:
   kaggle_licence: str | None = None
   kaggle_owner: str | None = None
   allowed_ops: Sequence[str] = ()
+  licence_name: str | None = None
+  licence_link: str | None = None
+
+  @property
+  def licence_shown(self) -> str:
+    """Markdown, for the card's text."""
+    if not self.licence_name:
+      return self.licence
+    return f'[{self.licence_name}]({self.licence_link})' if self.licence_link else self.licence_name
 
   @property
   def name_of_preprocessing(self) -> str:
@@ -111,6 +122,7 @@ def _check_words(request: PackageRequest) -> None:
         '--set LICENCE=apache-2.0 or --set LICENCE=cc-by-sa-4.0')
   if HUGGING_FACE in request.targets:
     licences.check(request.licence)
+    licences.check_other(request.licence, request.licence_name, request.licence_link)
   for language in request.languages:
     if not _LANGUAGE.fullmatch(language):
       raise RequestError(

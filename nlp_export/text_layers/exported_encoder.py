@@ -11,16 +11,26 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text  # noqa: F401 - registers the preprocessor's operations.
 
-from nlp_export import encoder_parts, handles, names, poolings, text_inputs
+from nlp_export import (
+  declared_losses,
+  encoder_parts,
+  handles,
+  names,
+  poolings,
+  text_inputs,
+  vocabularies,
+)
 from nlp_export.errors import RequestError
 from nlp_export.saved_models.verification import traces
 from nlp_export.text_layers import identity
+from nlp_export.text_layers.segments import segments_of
 from nlp_export.text_layers.settings import (
-    DEFAULT_MAX_SEQ_LENGTH,
-    ENCODER_INPUTS,
-    TEXT,
-    Pooling,
-    Settings,
+  DEFAULT_MAX_SEQ_LENGTH,
+  ENCODER_INPUTS,
+  SPELLING,
+  TEXT,
+  Pooling,
+  Settings,
 )
 
 # Specs by name of an encoder, or the one of a text_embedding.
@@ -38,6 +48,8 @@ class ExportedEncoder:
     trained: names of those that train.
     encoder_width: of a token's vector; of a text's, for an encoder from text to vectors.
     width: of the vectors that come out, all poolings together.
+    regularization_losses: of the encoder, functions of nothing, to be added to the loss of a model
+      in which it trains.
     takes_text: whether the encoder is one from text to vectors (`text_embedding`).
   """
 
@@ -58,17 +70,21 @@ class ExportedEncoder:
     self.preprocessor = None
     if settings.preprocessing is not None:
       self.preprocessor = self._load('preprocessing', settings.preprocessing, expected)
+      if not expected:  # Else both are what they were when the layer was made and saved.
+        vocabularies.refuse_other(self._places['encoder'], self._places['preprocessing'])
     outputs = _outputs_of(self.root, settings.encoder)
     self.takes_text = not isinstance(outputs, Mapping)
     self._fixed_length = None if self.takes_text else traces.fixed_length(self.root)
     self._whole_rows = text_inputs.needs_whole_rows(
-        self._places['encoder'], settings.max_seq_length) or self._fixed_length is not None
+        self._places['encoder'], settings.max_seq_length, SPELLING
+    ) or self._fixed_length is not None
     self._pooling = self._chosen_pooling(outputs)
     self._check_inputs()
     self.encoder_width = _last_dimension(outputs)
     self.width = self._width()
     self.variables = encoder_parts.by_name(self._declared())
     self.trained = self._chosen_variables(outputs)
+    self.regularization_losses = declared_losses.of(self.root, settings.encoder)
 
   def _load(
       self, what: str, handle: str, expected: Mapping[str, Mapping[str, str]] | None) -> Any:
@@ -174,7 +190,8 @@ class ExportedEncoder:
           f'max_seq_length of the text layer is {length}, but {settings.encoder} takes rows of '
           f'{fixed} tokens only. Write max_seq_length={fixed}')
     if self.preprocessor is not None:
-      text_inputs.check(self.preprocessor, 2 if settings.separator else 1, self.max_seq_length)
+      text_inputs.check(
+          self.preprocessor, 2 if settings.separator else 1, self.max_seq_length, SPELLING)
 
   @property
   def max_seq_length(self) -> int:
@@ -195,7 +212,7 @@ class ExportedEncoder:
     Raises:
       RequestError: there is no preprocessing.
     """
-    segments = _segments(texts)
+    segments = segments_of(texts)
     if self.preprocessor is None and self.takes_text:
       return dict(self.root.encoder_inputs(self._only(segments)))
     if self.preprocessor is None:
@@ -252,7 +269,7 @@ class ExportedEncoder:
     if self._settings.inputs == TEXT:
       self._refuse(isinstance(inputs, Mapping), 'a dict', ENCODER_INPUTS)
       if self.takes_text and self.preprocessor is None:
-        return self.root(self._only(_segments(inputs)), training=training)
+        return self.root(self._only(segments_of(inputs)), training=training)
       inputs = self.preprocess(inputs)
     else:
       self._refuse(not isinstance(inputs, Mapping), 'no dict', TEXT)
@@ -312,24 +329,6 @@ def _outputs_of(root: Any, handle: str) -> Outputs:
 def _last_dimension(outputs: Outputs) -> int:
   spec = outputs[names.SEQUENCE_OUTPUT] if isinstance(outputs, Mapping) else outputs
   return int(spec.shape[-1])
-
-
-def _segments(texts: Any) -> list[tf.Tensor]:
-  """A list of tensors has one for each text of a pair; a list of strings is a batch."""
-  several = isinstance(texts, (list, tuple)) and any(hasattr(part, 'shape') for part in texts)
-  return [_flat(part) for part in (texts if several else [texts])]
-
-
-def _flat(texts: Any) -> tf.Tensor:
-  """string [batch] of [batch] or [batch, 1]."""
-  texts = tf.convert_to_tensor(texts, tf.string)
-  if texts.shape.rank == 1:
-    return texts
-  if texts.shape.rank == 2 and texts.shape[1] in (1, None):
-    return tf.reshape(texts, [-1])
-  raise RequestError(
-      f'The text layer takes strings of shape [batch] or [batch, 1], not {texts.shape}. '
-      'Give two texts of a pair as a list of two such tensors')
 
 
 def _key(name: str) -> str:

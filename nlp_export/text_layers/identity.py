@@ -11,9 +11,11 @@ import contextvars
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from nlp_export import files
 from nlp_export.errors import RequestError
+from nlp_export.text_layers.settings import as_string
 
 GRAPH = 'graph_sha256'
 VALUES = 'values_sha256'
@@ -23,13 +25,15 @@ _MOVED: contextvars.ContextVar[Mapping[str, str] | None] = contextvars.ContextVa
 
 
 @contextlib.contextmanager
-def moved_exports(places: Mapping[str, str]) -> Iterator[None]:
+def moved_exports(places: Mapping[Any, Any]) -> Iterator[None]:
   """Layers that are rebuilt inside find their SavedModels at other places.
 
   Args:
-    places: the path or handle in a layer's config -> the path or handle of the same SavedModel now.
+    places: the path or handle in a layer's config -> the path or handle of the same SavedModel now;
+      strings or path objects.
   """
-  token = _MOVED.set({**(_MOVED.get() or {}), **places})
+  told = {as_string(before): as_string(now) for before, now in places.items()}
+  token = _MOVED.set({**(_MOVED.get() or {}), **told})
   try:
     yield
   finally:

@@ -8,11 +8,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from nlp_export import names
+from nlp_export import declared_losses, names
 from nlp_export.errors import RequestError
 from nlp_export.text_layers import other_keras
 from nlp_export.text_layers.exported_encoder import ExportedEncoder
-from nlp_export.text_layers.settings import TEXT, Pooling, Settings, warn_of_policy
+from nlp_export.text_layers.settings import (
+  TEXT,
+  Handle,
+  Pooling,
+  Settings,
+  as_string,
+  warn_of_policy,
+)
 
 
 @keras.saving.register_keras_serializable(package='nlp_export')
@@ -31,8 +38,8 @@ class TextEncoder(keras.layers.Layer):
 
   def __init__(
       self,
-      encoder: str,
-      preprocessing: str | None = None,
+      encoder: Handle,
+      preprocessing: Handle | None = None,
       *,
       pooling: Pooling = names.DEFAULT,
       max_seq_length: int | None = None,
@@ -56,15 +63,15 @@ class TextEncoder(keras.layers.Layer):
           'Keras is imported')
     _check_strategy(inputs)
     super().__init__(**kwargs)
-    settings = Settings(encoder, preprocessing, pooling, max_seq_length, separator, inputs,
-                        trainable_layers, allowed_ops)
+    settings = Settings(as_string(encoder), as_string(preprocessing), pooling, max_seq_length,
+                        separator, inputs, trainable_layers, allowed_ops)
     self._settings = settings
     self.exported = ExportedEncoder(settings, export_sha256)
     self._root = self.exported.root  # Attributes, so that tables and files are saved with a model.
     self._preprocessor = self.exported.preprocessor
     # Keras compiles with XLA by default, which knows no strings and compiles for each length.
     self.supports_jit = False
-    warn_of_policy(self.compute_dtype, encoder)
+    warn_of_policy(self.compute_dtype, settings.encoder)
     self._export_variables = [
         keras.Variable(  # Given a tf.Variable, Keras wraps that one.
             variable, dtype=variable.dtype.name, trainable=name in self.exported.trained,
@@ -75,7 +82,18 @@ class TextEncoder(keras.layers.Layer):
       raise RuntimeError(
           f'Keras {keras.__version__} copies variables that it is given: training would change '
           'copies. Known to work: Keras 3.15')
+    self._add_regularization_losses()
     self.built = True
+
+  def _add_regularization_losses(self) -> None:
+    """Lets the first weight that trains have the encoder's losses as its regularizer.
+
+    Keras 3 has no losses of a layer but those of a call, which would count once for each call.
+    """
+    losses = self.exported.regularization_losses
+    trained = [v for v in self._export_variables if v.trainable]
+    if losses and trained:
+      trained[0].regularizer = lambda _: declared_losses.total(losses)
 
   def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
     """Keras' own, after a look at whose inputs these are."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from nlp_export import names, poolings, text_inputs
 from nlp_export.errors import RequestError
+from nlp_export.spelling import Spelling
 
 TEXT = 'text'
 ENCODER_INPUTS = 'encoder_inputs'
@@ -17,6 +20,28 @@ INPUTS = (TEXT, ENCODER_INPUTS)
 DEFAULT_MAX_SEQ_LENGTH = 128
 
 Pooling = str | Sequence[str] | None
+Handle = str | os.PathLike[str]
+# Of messages that run files have as well.
+SPELLING = Spelling('TextEncoder')
+
+# What pathlib makes of a URL: it takes one of the two slashes away.
+_BROKEN_URL = re.compile(r'([A-Za-z][A-Za-z0-9+.-]*):/(?!/)')
+
+
+def as_string(handle: Any) -> Any:
+  """A path object as the string that a layer's config can hold; anything else as it is.
+
+  Raises:
+    RequestError: it was made of a URL.
+  """
+  if not isinstance(handle, os.PathLike):
+    return handle
+  found = os.fsdecode(handle)
+  if scheme := _BROKEN_URL.match(found):
+    raise RequestError(
+        f'The text layer was given {handle!r}: pathlib takes a slash out of a URL. Give the handle '
+        f"as a string, '{scheme[1]}://...'")
+  return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +81,13 @@ class Settings:
     for what, value in (('encoder', self.encoder), ('preprocessing', self.preprocessing)):
       if not isinstance(value, str) and not (what == 'preprocessing' and value is None):
         raise RequestError(
-            f'{what} of the text layer is {value!r}. Give the directory of a SavedModel, or a '
-            'handle that tensorflow_hub resolves, as a string')
+            f'{what} of the text layer is {value!r}. Give the directory of a SavedModel, as a '
+            'string or pathlib.Path, or a handle that tensorflow_hub resolves, as a string')
     if self.pooling is not None and self.pooling != names.DEFAULT:
-      poolings.check(self.pooling)
+      poolings.check(self.pooling, SPELLING)
     if self.max_seq_length is not None:
-      text_inputs.check_max_seq_length(self.max_seq_length, 2 if self.separator else 1)
+      text_inputs.check_max_seq_length(
+          self.max_seq_length, 2 if self.separator else 1, SPELLING)
     self._check_inputs()
     count = self.trainable_layers
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):

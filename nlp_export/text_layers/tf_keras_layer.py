@@ -11,7 +11,14 @@ import tf_keras
 from nlp_export import names
 from nlp_export.text_layers import other_keras
 from nlp_export.text_layers.exported_encoder import ExportedEncoder
-from nlp_export.text_layers.settings import TEXT, Pooling, Settings, warn_of_policy
+from nlp_export.text_layers.settings import (
+    TEXT,
+    Handle,
+    Pooling,
+    Settings,
+    as_string,
+    warn_of_policy,
+)
 
 
 @tf_keras.saving.register_keras_serializable(package='nlp_export')
@@ -31,6 +38,9 @@ class TextEncoder(tf_keras.layers.Layer):
   Returns:
     float32 [batch, width], or [batch, seq_length, width] for pooling None.
 
+  XLA knows no strings: for model.compile(jit_compile=True) make the layer with
+  inputs='encoder_inputs' and map `preprocess` over the dataset.
+
   Its weights are the variables of the loaded SavedModel. model.save() stores their values, and in
   the config the SavedModel's path, which must still be there, with the same graph and vocabulary,
   when the model is loaded (see text_layers/identity.py).
@@ -38,8 +48,8 @@ class TextEncoder(tf_keras.layers.Layer):
 
   def __init__(
       self,
-      encoder: str,
-      preprocessing: str | None = None,
+      encoder: Handle,
+      preprocessing: Handle | None = None,
       *,
       pooling: Pooling = names.DEFAULT,
       max_seq_length: int | None = None,
@@ -54,7 +64,8 @@ class TextEncoder(tf_keras.layers.Layer):
 
     Args:
       encoder: directory of an encoder's SavedModel (`model`, `model_with_mlm` or
-        `text_embedding`, ours or a stranger's), or a handle that tensorflow_hub resolves.
+        `text_embedding`, ours or a stranger's), a string or path object; or a handle that
+        tensorflow_hub resolves.
       preprocessing: of the preprocessing SavedModel that belongs to it; not needed for a
         text_embedding, or where encoder inputs are given.
       pooling: 'default' for the export's own answer, None for one vector for each token, one of
@@ -74,18 +85,20 @@ class TextEncoder(tf_keras.layers.Layer):
       RequestError: the arguments or the SavedModels do not fit each other.
     """
     super().__init__(**kwargs)
-    settings = Settings(encoder, preprocessing, pooling, max_seq_length, separator, inputs,
-                        trainable_layers, allowed_ops)
+    settings = Settings(as_string(encoder), as_string(preprocessing), pooling, max_seq_length,
+                        separator, inputs, trainable_layers, allowed_ops)
     self._settings = settings
     self.exported = ExportedEncoder(settings, export_sha256)
     self._root = self.exported.root  # Attributes, so that tables and files are saved with a model.
     self._preprocessor = self.exported.preprocessor
-    warn_of_policy(self.compute_dtype, encoder)
+    warn_of_policy(self.compute_dtype, settings.encoder)
     for name, variable in self.exported.variables.items():
       self.add_weight(
           name=name, shape=variable.shape, dtype=variable.dtype,
           trainable=name in self.exported.trained, experimental_autocast=False,
           getter=lambda *_, _variable=variable, **__: _variable)
+    for loss in self.exported.regularization_losses:  # As hub.KerasLayer: while something trains.
+      self.add_loss(lambda _loss=loss: _loss() if self.trainable_weights else 0.0)
 
   def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
     """Keras' own, after a look at whose inputs these are."""

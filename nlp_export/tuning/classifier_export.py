@@ -45,6 +45,7 @@ def write(
   Raises:
     RequestError: `path` cannot be written.
   """
+  from nlp_export import declared_losses
   from nlp_export.file_errors import explain_failures
   from nlp_export.saved_models import writing
   from nlp_export.saved_models.classifier import ClassifierSavedModel
@@ -63,7 +64,9 @@ def write(
       classifier.logits, arm.preprocessor, segments=data.task.segments,
       max_seq_length=recipe.max_seq_length, label_names=data.task.labels, labels_file=labels_file,
       trainable_variables=list(classifier.variables().values()),
-      other_variables=_other_variables(classifier, arm.root), pads=pads)
+      other_variables=_other_variables(classifier, arm.root), pads=pads,
+      # Also where this training went without them: they are the encoder's advice to any training.
+      regularization_losses=declared_losses.of(arm.root, arm.model))
   with explain_failures('write', path):
     try:
       writing.write(saved, path)
@@ -114,6 +117,7 @@ def _job(
     saved: Any, arm: LoadedArm, before: dict[str, Any], data: Loaded, recipe: Recipe, path: str,
     work: str, texts: list[list[str]], logits: np.ndarray, pads: bool,
 ) -> Any:
+  from nlp_export import declared_losses
   from nlp_export.saved_models.verification import ClassifierExpectation, Job, reference
 
   place = os.path.join(work, f'{names.CLASSIFIER}.npz')
@@ -127,7 +131,9 @@ def _job(
       dropout=True if recipe.head_dropout else drops,
       asset_sha256=_sources_of_assets(arm, work) if ours else None,
       segments=data.task.segments, labels=data.task.labels,
-      max_seq_length=recipe.max_seq_length, pads=pads)
+      max_seq_length=recipe.max_seq_length, pads=pads,
+      regularization=tuple(float(loss()) for loss in declared_losses.reading(
+          declared_losses.of(arm.root, arm.model), saved.trainable_variables)))
   paths = (work, os.path.abspath(arm.model)) if ours else ()
   return Job(path, names.CLASSIFIER, expected, build_paths=paths, movable=True, strangers=not ours)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nlp_export import files
+from nlp_export import files, paths
 from nlp_export.errors import RequestError
 from nlp_export.glue import data
 from nlp_export.glue.cells import derived_seed
@@ -32,7 +32,7 @@ class Loaded:
     splits: 'train' and the dev splits.
     description: for the screen and the card: what it is.
     dev: what scores are measured on, in words: 'dev'.
-    data: base name of each file that was read -> SHA-256.
+    data: name of each file that was read, of `paths.names_apart` -> SHA-256.
   """
 
   task: Task
@@ -89,11 +89,12 @@ class GlueData:
     splits = data.load_for_training(self.task, self.source)
     read: dict[str, str] = {}
     for examples in splits.values():
-      read |= {files.basename(name): sha256
-               for name, sha256 in dict(examples.origin.get('files', {})).items()}
+      read |= dict(examples.origin.get('files', {}))
+    called = paths.names_apart(read)
     kind = 'a regression' if self.task.labels is None else f'classes {", ".join(self.task.labels)}'
     return Loaded(self.task, splits, f'{self.task.name}: {kind}',
-                  ' and '.join(self.task.dev_splits), read)
+                  ' and '.join(self.task.dev_splits),
+                  {called[name]: sha256 for name, sha256 in read.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,17 +170,20 @@ class OwnData:
     if self.dev_file:
       dev_rows = _without_odd_texts(self.dev_file, tables.read(self.dev_file, self.columns))
       dev = self._examples(task, DEV, self.dev_file, dev_rows, found)
-      on = files.basename(self.dev_file)
+      on = self._called(self.dev_file)
     else:
       kept, out = self._divided(train)
       dev = dataclasses.replace(_rows(train, out), split=DEV)
       train = _rows(train, kept)
-      on = f'{100 * self.dev_share:g} % of {files.basename(self.train_file)}, kept out'
+      on = f'{100 * self.dev_share:g} % of {self._called(self.train_file)}, kept out'
     _check_spread(task, dev)
     dev = dataclasses.replace(dev, notes=(*dev.notes, *_repeated(train, dev)))
-    read = {files.basename(path): files.sha256(path)
+    read = {self._called(path): files.sha256(path)
             for path in (self.train_file, self.dev_file) if path}
     return Loaded(task, {TRAIN: train, DEV: dev}, f'{self.name}: {found.description()}', on, read)
+
+  def _called(self, path: str) -> str:
+    return paths.names_apart(each for each in (self.train_file, self.dev_file) if each)[path]
 
   def _task(self, found: labels.Labels) -> Task:
     metrics = (PEARSON, SPEARMAN) if found.is_regression else (ACCURACY, MATTHEWS)
@@ -188,13 +192,13 @@ class OwnData:
     return Task(
         self.name, self.name, tuple(map(str, texts)), found.names, found.values, metrics,
         SPEARMAN if found.is_regression else ACCURACY,
-        tuple(Split(split, files.basename(path), texts, label) for split, path in places),
+        tuple(Split(split, self._called(path), texts, label) for split, path in places),
         self.name)
 
   def _examples(self, task: Task, split: str, path: str, rows: Sequence[Row],
                 found: labels.Labels) -> Examples:
     last = len(self.columns) - 1
-    name = files.basename(path)
+    name = self._called(path)
     texts = tuple(tuple(row.values[at] for row in rows) for at in range(last))
     empty = [row.line for row in rows if not all(text.strip() for text in row.values[:last])]
     notes = (f'{name}: a text is empty in {len(empty)} row{"s"[:len(empty) != 1]} (the first is '

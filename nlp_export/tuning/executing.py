@@ -26,6 +26,7 @@ from nlp_export.tuning.request import TuningRequest
 from nlp_export.tuning.trained import Trained
 
 if TYPE_CHECKING:
+  from nlp_export.glue.fine_tuning.classifier import Classifier
   from nlp_export.glue.fine_tuning.finetune import FineTuning
 
 
@@ -37,7 +38,7 @@ def execute(request: TuningRequest, run: Run) -> Outcome:
   with contextlib.ExitStack() as stack:
     model = stack.enter_context(_local(request.export, request))
     arm = LoadedArm(model, stack.enter_context(_local(request.preprocessing, request)),
-                    request.recipe.max_seq_length)
+                    request.recipe.max_seq_length, request.regularized)
     cell = request.cell(model, {**arm.content_hashes(), **_data_hashes(data.splits)})
     trained = Trained(run.out_dir, cell)
     if _is_done(request, run.out_dir):
@@ -132,7 +133,7 @@ def _export(
 ) -> dict[str, str]:
   fine_tuning, result = tuned
   classifier = fine_tuning.classifier(cell)
-  tuning = _record(request, data, result, arm)
+  tuning = _record(request, data, result, arm, classifier)
   kind = reexporting.export_type(arm.root)
   destinations = {kind: files.join(request.exports_dir, kind),
                   names.CLASSIFIER: request.classifier_place()}
@@ -157,7 +158,10 @@ def _export(
   return placing.place(run, request.exports_dir, destinations, write)
 
 
-def _record(request: TuningRequest, data: Loaded, result: CellResult, arm: LoadedArm) -> Tuning:
+def _record(
+    request: TuningRequest, data: Loaded, result: CellResult, arm: LoadedArm,
+    classifier: Classifier,
+) -> Tuning:
   task = data.task
   counts = [len(data.splits[split]) for split in task.dev_splits]
   on = f'{data.dev}, {" and ".join(map(str, counts))} examples'
@@ -171,13 +175,28 @@ def _record(request: TuningRequest, data: Loaded, result: CellResult, arm: Loade
     notes.append(f'Always saying the most frequent label scores {main} {floor:.4f}')
   if hasattr(arm.root, names.MLM):
     notes.append('The masked-LM head was not trained along: its own variables are as they were')
-  if getattr(arm.root, 'regularization_losses', None):
-    notes.append("The export's regularization_losses were not added to the loss")
+  notes += _of_regularization(classifier)
   return Tuning(
       what=f'fine-tuned on {request.data.name}', how=request.how(),
       scores=tuple(Score(name, result.metrics[name], on) for name in ordered),
-      data=data.data, settings={'seed': request.seed, **request.recipe.to_json()},
+      data=data.data, settings={'seed': request.seed, **request.settings()},
       notes=tuple(dict.fromkeys(notes)))
+
+
+def _of_regularization(classifier: Classifier) -> list[str]:
+  losses = classifier.encoder.regularization_losses
+  if not losses:
+    return []  # If it declares some that were left out, a note of the encoder's says so.
+  from nlp_export.glue.fine_tuning.occurring_rows import is_word_embedding
+
+  total = classifier.regularization()
+  notes = [f"The export's {len(losses)} regularization_losses were added to the loss of every "
+           f'batch; with the trained weights they come to {total:.4g}']
+  if any(is_word_embedding(name, variable) for name, variable in classifier.trained().items()
+         if name in classifier.regularized_names()):
+    notes.append('They reach the word embeddings, so rows of words that are not in the training '
+                 'texts have moved too')
+  return notes
 
 
 def _score_lines(data: Loaded, result: CellResult) -> list[str]:

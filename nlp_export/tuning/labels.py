@@ -17,6 +17,10 @@ CLASSES, NUMBERS = 'classes', 'numbers'
 KINDS = (CLASSES, NUMBERS)
 
 _INTEGER = re.compile(r'[+-]?\d+')
+# Not all that float() reads: codes are written 1_0, 2e1 or inf as well.
+_DECIMAL = re.compile(r'[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?')
+# Where it is known that labels are numbers: pandas writes 1e-05.
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?')
 _MANY = 100
 
 
@@ -86,7 +90,7 @@ def find(
   Raises:
     RequestError: a row has none, there is one class only, two are one but for spaces or zeros,
       `names` lacks one or has one twice, some are numbers with a decimal point and others none, or
-      the labels are more than 100 whole numbers, and `kind` does not say what they are.
+      the labels are more than 100 numbers without one, and `kind` does not say what they are.
   """
   if kind is not None and kind not in KINDS:
     raise RequestError(f'LABELS is {kind!r}, but labels are {" or ".join(KINDS)}. Leave it out to '
@@ -99,13 +103,12 @@ def find(
   distinct = set(written)
   integers = all(_INTEGER.fullmatch(value) for value in distinct)
   if kind is None and names is None:
-    decimal = {value for value in distinct if _is_number(value) and not _INTEGER.fullmatch(value)}
-    if decimal:  # All of them, then: one 'n/a' does not make a class of every number.
-      kind = NUMBERS
-    elif integers and len(distinct) > _MANY:
+    if any(map(_DECIMAL.fullmatch, distinct)):
+      kind = NUMBERS  # All of them, then: one 'n/a' does not make a class of every number.
+    elif len(distinct) > _MANY and all(map(_is_number, distinct)):
       raise RequestError(
-          f'{path}: its labels are {len(distinct)} different whole numbers. Classes, or numbers '
-          f'to predict? Write --set LABELS={NUMBERS} or --set LABELS={CLASSES}')
+          f'{path}: its labels are {len(distinct)} different {"whole " * integers}numbers. '
+          f'Classes, or numbers to predict? Write --set LABELS={NUMBERS} or --set LABELS={CLASSES}')
   if kind == NUMBERS:
     for row in rows:
       _number(path, row, row.values[at])
@@ -169,10 +172,7 @@ def as_written(path: str, row: Row, value: Any) -> str:
 
 
 def _is_number(text: str) -> bool:
-  try:
-    return math.isfinite(float(text))
-  except ValueError:
-    return False
+  return _NUMBER.fullmatch(text.strip()) is not None and math.isfinite(float(text))
 
 
 def _number(path: str, row: Row, value: Any) -> float:

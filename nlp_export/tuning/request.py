@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nlp_export import files, handles, names, reexporting, staging
 from nlp_export.glue.cells import Cell
@@ -24,6 +25,7 @@ class TuningRequest:
     data: what to train and to score on.
     recipe: how to train.
     seed: of head, order and dropout.
+    regularized: whether the export's regularization_losses are added to the loss.
     allowed_ops: of `handles.resolved`.
   """
 
@@ -32,6 +34,7 @@ class TuningRequest:
   data: Data
   recipe: Recipe
   seed: int = 0
+  regularized: bool = True
   allowed_ops: Sequence[str] = ()
 
   @property
@@ -68,8 +71,12 @@ class TuningRequest:
     """
     record = reexporting.record_of(model)
     pooler = record.get('pooler', {}).get('name', _UNKNOWN_POOLER)
-    return Cell(self.data.name, ARM, pooler, self.seed, recipe=self.recipe.to_json(),
+    return Cell(self.data.name, ARM, pooler, self.seed, recipe=self.settings(),
                 content_hashes=hashes)
+
+  def settings(self) -> dict[str, Any]:
+    """All numbers of the training but its seed, as JSON values."""
+    return {**self.recipe.to_json(), 'regularization_losses': self.regularized}
 
   def how(self) -> str:
     """The training in a sentence, for the card."""

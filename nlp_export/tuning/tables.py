@@ -4,7 +4,8 @@
     .tsv    tabs, a quotation mark is text, as in GLUE's files
     .jsonl  one JSON object a line
 
-Columns that are numbers are positions from 0 in a CSV or TSV file without a header line.
+Columns that are numbers are positions from 0 in a CSV or TSV file without a header line. Blank
+lines may stand at the end of a file.
 """
 
 from __future__ import annotations
@@ -136,10 +137,16 @@ def _table(path: str, text: str, columns: Sequence[Column]) -> Iterator[Row]:
   width = len(first[1])
   if _has_no_header(columns):
     yield Row(first[0], tuple(first[1][at] for at in positions))
+  blank = 0  # The first of the blank lines that may be the last ones.
   for line, fields in records:
+    if len(fields) <= 1 < width and not ''.join(fields).strip():
+      blank = blank or line
+      continue
+    if blank:
+      raise RequestError(f'{path}, line {blank}: is blank, and line {line} is not. Blank lines may '
+                         'stand at the end only. Remove that line')
     if len(fields) != width:
-      blank = len(fields) <= 1 and not ''.join(fields).strip()
-      found = 'is blank' if blank else f'has {len(fields)} field{"s"[:len(fields) != 1]}'
+      found = f'has {len(fields)} field{"s"[:len(fields) != 1]}'
       hint = ('A tab or a line end inside a text?' if format_of(path) == TSV
               else 'A comma or a quotation mark in a text that is not quoted?')
       raise RequestError(f'{path}, line {line}: {found}, the first line has {width}. {hint} '

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlp_export import names
-from nlp_export.continuing import loaded_mlm, preprocessing_tokenizer, training
+from nlp_export import files, names, vocabularies
+from nlp_export.continuing import executing, loaded_mlm, preprocessing_tokenizer, training
 from nlp_export.continuing.request import Request
 from nlp_export.continuing.training import Continued
 from nlp_export.errors import RequestError
@@ -105,13 +105,13 @@ def test_something_else_than_its_preprocessing(uncased_exports, cased_exports, t
     assert str(error.value).endswith(end)
   cased = preprocessing_tokenizer.load(cased_exports['preprocessing'])
   with pytest.raises(RequestError) as error:
-    training.check_same_vocabulary(uncased_exports['model_with_mlm'], cased)
+    vocabularies.refuse_other(uncased_exports['model_with_mlm'], cased_exports['preprocessing'])
   assert str(error.value).endswith('Give the preprocessing that was exported with it')
   with pytest.raises(RequestError) as error:
     cased.check(50)
   assert str(error.value).endswith('Give the one that this encoder was trained with.')
   own = preprocessing_tokenizer.load(uncased_exports['preprocessing'])  # Control.
-  training.check_same_vocabulary(uncased_exports['model_with_mlm'], own)
+  vocabularies.refuse_other(uncased_exports['model_with_mlm'], uncased_exports['preprocessing'])
   own.check(own.vocab_size)
 
 
@@ -159,3 +159,15 @@ def test_a_loss_that_is_not_shown_to_be_lower_is_told(high, told):
   assert len(done.lines()) == 2 + told
   if told:
     assert done.lines()[2].endswith('its learning rate too high or its text too little')
+
+
+def test_text_files_of_one_name_both_stand_in_the_record(tmp_path):
+  paths = tuple(str(tmp_path / name / 'text.txt') for name in ('old', 'new'))
+  for path in paths:
+    files.make_dirs(files.dirname(path))
+    files.write_text(path, 'text')
+  done = SimpleNamespace(trained=SimpleNamespace(metrics={}), before={}, change={},
+                         facts=SimpleNamespace(left_out=()))
+  hashes = {paths[0]: 'ab', paths[1]: 'cd', 'model': 'ef'}
+  wanted = request(text=Text(files=paths))
+  assert executing.tuning(wanted, done, hashes).data == {'old/text.txt': 'ab', 'new/text.txt': 'cd'}

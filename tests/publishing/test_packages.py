@@ -29,6 +29,10 @@ def request_for(export=None, preprocessing=None, **changes) -> PackageRequest:
   return PackageRequest(export=export, preprocessing=preprocessing, **values)
 
 
+OTHER = {'licence': 'other', 'licence_name': 'of-our-house',
+         'licence_link': 'https://example.org/licence', 'kaggle_licence': 'Other'}
+
+
 def contents(directory: Path) -> dict[str, str]:
   """Relative path -> SHA-256."""
   return {str(p.relative_to(directory)): hashlib.sha256(p.read_bytes()).hexdigest()
@@ -116,6 +120,32 @@ def test_the_folder_for_hugging_face_has_a_card_that_its_client_reads(packages, 
     source = contents(Path(uncased_exports[kind]))
     assert found.pop('README.md') != source.pop('README.md')
     assert found == source
+
+
+def test_a_licence_of_one_s_own_has_name_and_link_in_the_front_matter(
+    packages, uncased_exports, tmp_path):
+  from huggingface_hub import ModelCard
+
+  copy = shutil.copytree(uncased_exports['model'], tmp_path / 'copy')
+  request = request_for(str(copy), targets=('hugging_face', 'tf_hub'), **OTHER)
+  executing.package(request, Run(str(tmp_path / 'url')))
+  folder = tmp_path / 'url/packages/hugging_face/bert_tiny'
+  data = ModelCard.load(folder / 'README.md').data
+  assert (data.license, data.license_name, data.license_link) == (
+      'other', 'of-our-house', 'https://example.org/licence')
+  assert '- **Licence:** [of-our-house](https://example.org/licence)\n' in (
+      folder / 'README.md').read_text()
+  known = ModelCard.load(packages / 'hugging_face/bert_tiny/README.md').data  # Control.
+  assert known.license_name is None and known.license_link is None
+
+  in_it = dataclasses.replace(request, licence_link='LICENSE')
+  with pytest.raises(RequestError, match='or write --set LICENCE_LINK=https://...$'):
+    executing.package(in_it, Run(str(tmp_path / 'file')))
+  (copy / 'LICENSE').write_text('Do what you like in our house.')
+  executing.package(in_it, Run(str(tmp_path / 'file')))
+  folder = tmp_path / 'file/packages/hugging_face/bert_tiny'
+  assert ModelCard.load(folder / 'README.md').data.license_link == 'LICENSE'
+  assert (folder / 'LICENSE').read_text() == 'Do what you like in our house.'
 
 
 @pytest.mark.parametrize('place', ['hugging_face/bert_tiny', 'kaggle/bert-tiny/encoder', 'tf_hub'])
@@ -265,7 +295,14 @@ def test_a_link_would_publish_what_it_points_to(uncased_exports, tmp_path):
     ({'licence': 'Apache 2.0'}, '--set LICENCE=apache-2.0 or --set LICENCE=cc-by-sa-4.0'),
     ({'licence': 'apache'}, 'Write --set LICENCE=apache-2.0'),
     ({'licence': 'apache-2', 'targets': ('hugging_face',)}, 'Write --set LICENCE=apache-2.0'),
-    ({'licence': 'of-our-house'}, 'Write --set LICENCE=other'),
+    ({'licence': 'of-our-house'}, 'Write --set LICENCE=other --set LICENCE_NAME=of-our-house '
+                                  '--set LICENCE_LINK=https://...'),
+    ({**OTHER, 'licence_name': None}, '--set LICENCE_NAME=of-our-house --set LICENCE_LINK=https://...'),
+    ({**OTHER, 'licence_link': None}, '--set LICENCE_NAME=of-our-house --set LICENCE_LINK=https://...'),
+    ({**OTHER, 'licence_name': 'Of our house'}, 'write --set LICENCE_NAME=of-our-house'),
+    ({**OTHER, 'licence_name': 'mit'}, 'write --set LICENCE_NAME=of-our-house'),
+    ({**OTHER, 'licence_link': 'terms.pdf'}, 'a file of that name in each SavedModel'),
+    ({**OTHER, 'licence': 'apache-2.0'}, 'Leave them out, or write --set LICENCE=other'),
     ({'languages': ('English',)}, '--set LANGUAGE=en or --set LANGUAGE="(\'en\', \'de\')"'),
     ({'licence': 'cc-by-4.0'}, 'shows it: --set KAGGLE_LICENCE=...'),
 ])
@@ -278,7 +315,9 @@ def test_what_a_hub_would_refuse_is_refused_before_the_work(changes, end):
 
 def test_a_licence_that_hugging_face_does_not_know_may_go_elsewhere():
   requests.check(request_for('x', licence='of-our-house', targets=('tf_hub',)))
-  for licence in ('openrail++', 'cc-by-sa-4.0', 'other'):
+  requests.check(request_for('x', **OTHER))
+  requests.check(request_for('x', licence='other', targets=('tf_hub',)))
+  for licence in ('openrail++', 'cc-by-sa-4.0'):
     requests.check(request_for('x', licence=licence, targets=('hugging_face',)))
 
 

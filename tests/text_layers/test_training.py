@@ -35,6 +35,30 @@ def make_either(either, uncased_exports):
       either.layer, uncased_exports['model'], uncased_exports['preprocessing'], **SETTINGS)
 
 
+@pytest.mark.parametrize('function', ['fit', 'preprocess'])
+def test_strings_under_xla_are_refused_before_tensorflow_ends_the_process(
+    make, tf_keras_alone, dataset, function):
+  layer = make()
+  with pytest.raises(Exception, match='RequestError: The text layer takes strings') as error:
+    if function == 'fit':
+      model = tf_keras_alone.text_model(layer)
+      model.compile('sgd', 'binary_crossentropy', jit_compile=True)
+      model.fit(dataset, verbose=0)
+    else:
+      tf.function(layer.preprocess, jit_compile=True)(tf.constant(PAIRS))
+  # Of another class: AutoGraph and Keras put where it happened around the message.
+  assert 'dataset.map(lambda text, label: (layer.preprocess(text), label))\n' in f'{error.value}\n'
+
+
+def test_encoder_inputs_train_under_xla(make, tf_keras_alone, dataset):
+  layer = make(inputs='encoder_inputs', pooling='cls', trainable_layers=1)
+  model = tf_keras_alone.token_model(layer)
+  model.compile('sgd', 'binary_crossentropy', jit_compile=True)
+  before = values(layer)
+  model.fit(dataset.map(lambda text, label: (layer.preprocess(text), label)), verbose=0)
+  assert len(changed(before, layer)) >= A_BLOCK
+
+
 def values(layer):
   return {name: variable.numpy() for name, variable in layer.exported.variables.items()}
 

@@ -127,6 +127,20 @@ def test_where_padding_counts_a_vector_does_not_depend_on_the_other_texts(
   assert difference() < 1e-5
 
 
+@pytest.mark.parametrize('other', ['cased', 'uncased'])
+def test_a_preprocessing_of_another_vocabulary_is_refused(
+    tf_keras_alone, uncased_exports, cased_exports, other):
+  model, others = uncased_exports['model'], {'cased': cased_exports, 'uncased': uncased_exports}
+  preprocessing = others[other]['preprocessing']
+  if other == 'uncased':  # Control.
+    assert tf_keras_alone.layer(model, preprocessing).exported.width == WIDTH
+    return
+  with pytest.raises(RequestError, match='do not belong together') as error:
+    tf_keras_alone.layer(model, preprocessing)
+  assert str(error.value).endswith('Give the preprocessing that was exported with it')
+  assert '--set' not in str(error.value)
+
+
 def test_the_input_of_the_other_keras_is_refused(either, uncased_exports):
   other, instead, own = {
       'tf_keras': ('keras3', 'nlp_export.keras3.TextEncoder', 'tf_keras'),
@@ -164,6 +178,15 @@ def test_what_does_not_fit_is_refused(tf_keras_alone, make, uncased_exports):
   with pytest.raises(RequestError) as error:
     alone.preprocess(tf.constant(['a']))
   assert str(error.value).endswith(f'that belongs to {uncased_exports["model"]}')
+
+
+def test_numpy_s_strings_are_a_batch(make):
+  layer = make()
+  expected = layer(tf.constant(TEXTS[:2]))
+  for texts in (TEXTS[:2], np.array(TEXTS[:2]), np.array(TEXTS[:2], np.bytes_)):
+    np.testing.assert_array_equal(layer.exported(list(texts)), expected)
+  two = [np.array([text]) for text in TEXTS[:2]]  # Control: arrays are the texts of a pair.
+  assert layer.exported(two).shape[0] == 1
 
 
 def test_a_policy_that_has_no_effect_is_said(make):

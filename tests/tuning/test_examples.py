@@ -7,6 +7,7 @@ import csv
 import numpy as np
 import pytest
 
+from nlp_export import files
 from nlp_export.errors import RequestError
 from nlp_export.glue import data, tasks
 from nlp_export.tuning.examples import GlueData, OwnData
@@ -59,6 +60,21 @@ def test_a_dev_file_is_scored_on_whole(reviews, tmp_path):
   # 'text 3' was trained on, which its reader should know; of 'new' there is nothing to say.
   (note,) = loaded.splits['dev'].notes
   assert note.startswith('1 of the 2 examples to score on have texts that are among those')
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+  paths = []
+  for split, label in (('train', 'a'), ('dev', 'b')):
+    (tmp_path / split).mkdir()
+    rows = [('', 'a'), *((f'{split} {i}', 'ab'[i % 2]) for i in range(9)), ('x', label)]
+    paths.append(write(tmp_path / split / 'data.csv', rows))
+  loaded = own(*paths).load()
+  assert loaded.data == {'train/data.csv': files.sha256(paths[0]),
+                         'dev/data.csv': files.sha256(paths[1])}
+  assert loaded.dev == 'dev/data.csv'
+  notes = [note for examples in loaded.splits.values() for note in examples.notes]
+  assert [note.partition(':')[0] for note in notes if 'empty' in note] == [
+      'train/data.csv', 'dev/data.csv']
 
 
 def test_pairs_and_numbers_are_a_regression_of_two_segments(tmp_path):

@@ -67,6 +67,10 @@ def test_both_exports_are_verified_and_their_cards_have_the_score(tuned):
     assert 'Data: reviews.csv, SHA-256 `' in card
     assert 'Always saying the most frequent label scores accuracy 0.5000.' in card
     assert str(out) not in card
+  place = out / 'exports/reviews'
+  restored = json.loads((place / 'model_with_mlm/assets.extra/restore.json').read_text())
+  assert restored['tuned_since'] == ['fine-tuned on reviews']
+  assert not (place / 'classifier/assets.extra/restore.json').exists()
   assert not (out / 'trained').exists()
   assert not (out / 'glue' / 'work').exists()
 
@@ -184,12 +188,15 @@ def test_a_name_for_a_task_of_glue_is_refused(uncased_exports, tmp_path):
 @pytest.mark.parametrize(('changed', 'says'), [
     ({'MAX_SEQ_LENGTH': 257}, 'Write --set MAX_SEQ_LENGTH=256'),
     ({'EXPORT': 'preprocessing'}, 'such as exports/keep/model.'),
+    ({'PREPROCESSING': 'cased'}, 'Give the preprocessing that was exported with it'),
     ({'recipe.trainable_layers': 3}, 'Lower trainable_layers'),
 ])
 def test_what_does_not_fit_the_export_is_refused_before_training(
-    arguments, uncased_exports, tmp_path, changed, says):
+    arguments, uncased_exports, cased_exports, tmp_path, changed, says):
   if 'EXPORT' in changed:
     changed = {'EXPORT': uncased_exports['preprocessing']}
+  if 'PREPROCESSING' in changed:
+    changed = {'PREPROCESSING': cased_exports['preprocessing']}
   done = run_main(*arguments, *settings(**changed), '--out_dir', tmp_path / 'out')
   assert done.status == 2, done.output
   assert says in done.output

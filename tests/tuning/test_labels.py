@@ -30,6 +30,11 @@ def refusal(function, *arguments, **options):
     ((1, 0, 1), ('0', '1')),
     (('a', '1'), ('1', 'a')),  # By letters: not all of them are numbers.
     ((True, False), ('false', 'true')),
+    # Codes that float() reads, but nobody as a number.
+    (('1_0', '2_1'), ('1_0', '2_1')),
+    (('1e2', '3e5'), ('1e2', '3e5')),
+    (('inf', 'nan', 'infinity'), ('inf', 'infinity', 'nan')),
+    ((' 1', ' 0'), (' 0', ' 1')),
 ])
 def test_classes_have_the_order_of_their_names(values, names):
   found = find(*values)
@@ -42,6 +47,8 @@ def test_numbers_with_a_decimal_point_are_a_regression():
   assert found.is_regression
   assert found.ids('a.csv', rows('2', '3.25'), 1).tolist() == [2.0, 3.25]
   assert found.ids('a.csv', rows('2'), 1).dtype == np.float32
+  assert find('0.5', '1e-05').is_regression  # As pandas writes small numbers.
+  assert find('-.5', '+1.').ids('a.csv', rows('-.5', '+1.', '2.5E+1'), 1).tolist() == [-.5, 1, 25]
   # Controls: the same as whole numbers, and what is asked for.
   assert not find('1', '2').is_regression
   assert find('1', '2', kind=labels.NUMBERS).is_regression
@@ -67,6 +74,10 @@ def test_names_give_order_and_names():
     (('a', 'b\nc'), {}, 'a.csv, line 3:', 'Correct or remove that row'),
     (('1', 'x'), {'kind': 'numbers'}, "a.csv, line 3: the label 'x' is no number",
      'write --set LABELS=classes'),
+    (('1', '1_0'), {'kind': 'numbers'}, "a.csv, line 3: the label '1_0' is no number",
+     'write --set LABELS=classes'),
+    (('1.0', '1e999'), {}, "a.csv, line 3: the label '1e999' is no number",
+     'write --set LABELS=classes'),
     (('1', 'x'), {'kind': 'letters'}, "LABELS is 'letters'", 'decimal point are numbers'),
     (('1', '2'), {'names': {'1': 'a'}}, "a.csv, line 3: the label '2' is not in LABEL_NAMES",
      'Add it there, or correct the row'),
@@ -86,6 +97,8 @@ def test_names_give_order_and_names():
      'written alike in the file'),
     (('1', '2'), {'names': {'1': 'a', '2': 'b'}, 'kind': 'numbers'}, 'which have no names',
      'Leave one of them out'),
+    (tuple(f'{i}e-6' for i in range(1, 102)), {}, 'are 101 different numbers',
+     '--set LABELS=classes'),
     (tuple(map(str, range(101))), {}, '101 different whole numbers', '--set LABELS=classes'),
 ])
 def test_what_does_not_fit_is_refused(values, options, where, ends):

@@ -43,6 +43,15 @@ def test_jsonl_keeps_types(tmp_path):
   assert [row.values for row in tables.read(path, ('text', 'label'))] == [('a\nb', 1), ('é', 2.5)]
 
 
+@pytest.mark.parametrize(('name', 'content'), [
+    ('a.csv', 'text,label\na,b\n'), ('a.tsv', 'text\tlabel\na\tb\n'),
+    ('a.csv', 'text,label\r\na,b\r\n'), ('a.tsv', 'text\tlabel\r\na\tb\r\n')])
+@pytest.mark.parametrize('end', ['\n', '\r\n\r\n', '  \n\n', ' '])
+def test_blank_lines_at_the_end_are_none(tmp_path, name, content, end):
+  (row,) = tables.read(written(tmp_path, name, content + end), ('text', 'label'))
+  assert (row.line, row.values) == (2, ('a', 'b'))
+
+
 def test_positions_stand_for_a_file_without_header(tmp_path):
   path = written(tmp_path, 'a.tsv', 'x\t1\ty\nz\t0\tw\n')
   rows = tables.read(path, (2, 1))
@@ -54,8 +63,10 @@ def test_positions_stand_for_a_file_without_header(tmp_path):
      'that is not quoted? Correct or remove that row'),
     ('a.tsv', 'text\tlabel\na\tb\tc\n', 'a.tsv, line 2: has 3 fields',
      'A tab or a line end inside a text? Correct or remove that row'),
-    ('a.csv', 'text,label\na,b\n\nc,d\n', 'a.csv, line 3: is blank',
-     'Correct or remove that row'),
+    ('a.csv', 'text,label\na,b\n\n \nc,d\n', 'a.csv, line 3: is blank, and line 5 is not',
+     'at the end only. Remove that line'),
+    ('a.tsv', 'text\tlabel\n\na\tb\n', 'a.tsv, line 2: is blank, and line 3 is not',
+     'at the end only. Remove that line'),
     ('a.csv', 'text,label\na,b\n"c"d,e\n', 'a.csv, line 3:', '"so ""it"" is"'),
     ('a.csv', 'text,mark\na,b\n', "a.csv, line 1: no column 'label'. The line names 'text', 'mark'",
      '(numbers from 0 for a file without a header line)'),
