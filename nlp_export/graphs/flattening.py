@@ -5,13 +5,16 @@ residuals in passes of their own. Here the frozen graph is written again on [tok
 
     Einsum with constant weights, AddV2   ->  MatMul, BiasAdd
     x * erfc(-x / sqrt(2)) / 2            ->  x * (1 + erf(x / sqrt(2))) / 2, the same function
-    layer norm as moments and rsqrt       ->  FusedBatchNormV3, as Keras writes it for TensorFlow
+    layer norm as moments and rsqrt       ->  (x - mean) * rsqrt(variance + epsilon) * gamma + beta
 
-These are the forms that TensorFlow's own optimizer (Grappler's remapper) makes one kernel of:
-product, bias and GELU; layer norm. It knows layer norm as moments too, but then takes 1e-3 for
-epsilon, whatever the model says, which is wrong for BERT. All operations are public ones: where
-nothing is fused the result is the same. What is not recognised stays. It is for batches of many
-tokens, with oneDNN; `products` and `gelus` are for any.
+Of the first two TensorFlow's own optimizer (Grappler's remapper) makes one kernel: product, bias
+and GELU. It knows layer norm as moments too, but then takes 1e-3 for epsilon, whatever the model says,
+which is wrong for BERT (`layer_norms`). It would also make one kernel of Keras' form, a
+FusedBatchNormV3 whose channels are tokens, which is no faster than this one; and where bfloat16
+keeps the two from being joined, oneDNN's batch norm, called in two threads at once, writes where it
+must not (TensorFlow 2.20: the process ends with a corrupted heap). All operations are public ones:
+where nothing is fused the result is the same. What is not recognised stays. It is for batches of
+many tokens, with oneDNN; `products` and `gelus` are for any.
 
 Whoever uses a graph made here compares it with the one it was made of (`proving`).
 """
@@ -27,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
-from nlp_export.graphs import gelus, patterns, products, shapes
+from nlp_export.graphs import gelus, layer_norms, patterns, products, shapes
 from nlp_export.graphs.graph import HAND_ON, Graph, data, dtype_of
 from nlp_export.graphs.patterns import ADDITIONS
 
@@ -121,32 +124,10 @@ class _Flattening:
     if shape is None or len(shape) != 1 or self._graph.constant_shape(norm.beta) != shape:
       return None
     flat, name = self._flattened(norm.x, shape[0], -1), f'{node.name}/flat'
-    return dataclasses.replace(flat, name=self._batch_norm(name, norm, flat))
-
-  def _batch_norm(self, name: str, norm: patterns.LayerNorm, flat: _Flat) -> str:
-    """A batch norm of an image that has tokens for channels."""
-    constant = self._made.add_constant
-    whole = self._made.add(f'{name}/shape', 'Shape', [flat.name], T=tf.float32, out_type=tf.int32)
-    rows = self._made.add(f'{name}/rows', 'StridedSlice', [whole, *(
-        constant(f'{name}/{part}', np.array([value], np.int32))
-        for part, value in (('begin', 0), ('end', 1), ('stride', 1)))],
-        T=tf.int32, Index=tf.int32, shrink_axis_mask=1)
-    one = constant(f'{name}/one', np.int32(1))
-    image = self._add(f'{name}/image', 'Reshape', [flat.name, self._made.add(
-        f'{name}/image_shape', 'Pack', [one, rows, constant(
-            f'{name}/width', np.int32(flat.width)), one], T=tf.int32, N=4, axis=0)],
-        Tshape=tf.int32)
-    channels = self._made.add(f'{name}/channels', 'Pack', [rows], T=tf.int32, N=1, axis=0)
-    filled = [self._add(f'{name}/{part}', 'Fill', [
-        channels, constant(f'{name}/{part}_value', np.float32(value))], index_type=tf.int32)
-        for part, value in (('scale', 1), ('offset', 0))]
-    nothing = constant(f'{name}/nothing', np.zeros([0], np.float32))
-    normalised = self._add(
-        f'{name}/norm', 'FusedBatchNormV3', [image, *filled, nothing, nothing], U=tf.float32,
-        epsilon=norm.epsilon[1], exponential_avg_factor=1.0, data_format=b'NCHW', is_training=True)
-    back = self._add(f'{name}/rows_again', 'Reshape', [normalised, whole], Tshape=tf.int32)
-    scaled = self._add(f'{name}/scaled', 'Mul', [back, norm.gamma])
-    return self._add(name, 'AddV2', [scaled, norm.beta])
+    axes = self._made.add_constant(f'{name}/axes', np.array([-1], np.int32))
+    layer_norms.write(self._made, name, dataclasses.replace(
+        norm, x=flat.name, axes=(axes, (-1,))), tf.float32)
+    return dataclasses.replace(flat, name=name)
 
   def _gelu(self, node: node_def_pb2.NodeDef) -> _Flat | None:
     """With erf the remapper knows it."""

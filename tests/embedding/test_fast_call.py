@@ -52,9 +52,9 @@ def test_a_graph_that_computes_something_else_is_not_used(loaded, probe, monkeyp
 
   def wrong(graph):
     made = right(graph)
-    for node in made.nodes.values():
-      if node.op == 'FusedBatchNormV3':
-        node.attr['epsilon'].f = 1e-3  # What Grappler takes for layer norms as moments.
+    epsilon = made.add_constant('epsilon', np.float32(1e-3))  # What Grappler takes for moments.
+    for root in made.of_type('Rsqrt'):
+      made.nodes[root.input[0]].input[1] = epsilon
     return made
 
   monkeypatch.setattr(flattening, 'flattened', wrong)
