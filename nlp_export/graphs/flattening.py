@@ -8,8 +8,8 @@ residuals in passes of their own. Here the frozen graph is written again on [tok
     layer norm as moments and rsqrt       ->  (x - mean) * rsqrt(variance + epsilon) * gamma + beta
 
 Of the first two TensorFlow's own optimizer (Grappler's remapper) makes one kernel: product, bias
-and GELU. It knows layer norm as moments too, but then takes 1e-3 for epsilon, whatever the model says,
-which is wrong for BERT (`layer_norms`). It would also make one kernel of Keras' form, a
+and GELU. It knows layer norm as moments too, but then takes 1e-3 for epsilon, whatever the model
+says, which is wrong for BERT (`layer_norms`). It would also make one kernel of Keras' form, a
 FusedBatchNormV3 whose channels are tokens, which is no faster than this one; and where bfloat16
 keeps the two from being joined, oneDNN's batch norm, called in two threads at once, writes where it
 must not (TensorFlow 2.20: the process ends with a corrupted heap). All operations are public ones:
