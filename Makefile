@@ -2,7 +2,7 @@
 #
 #   make run         export real weights, verify and fine-tune them: out/quickstart/report.html
 #   make test        the tests
-#   make test-extra  the tests that need PyTorch, or a browser (Debian: chromium chromium-driver)
+#   make test-extra  the tests that need time, PyTorch or a browser (Debian: chromium chromium-driver)
 #   make docs        the pages of docs/ and the API as HTML: out/docs/index.html
 #   make lint        ruff and mypy
 #   make constraints pin the dependencies anew (constraints.txt)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import run_main
+
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'gin').rglob('*.gin'))
 RUNS = [name for name in FILES if name.startswith('gin/runs/')]
@@ -111,16 +113,16 @@ def test_a_run_file_names_what_must_be_set(name):
 
 
 @pytest.mark.parametrize('name', RUNS)
-def test_a_run_file_passes_a_dry_run_given_its_macros(name, run_py, stand_in, tmp_path):
+def test_a_run_file_passes_a_dry_run_given_its_macros(name, stand_in, tmp_path):
   settings = [f'--set={macro}={stand_in(macro)}' for macro in NEEDS.get(name, ())]
-  done = run_py(name, *settings, '--dry_run', f'--out_dir={tmp_path / "out"}')
+  done = run_main(name, *settings, '--dry_run', f'--out_dir={tmp_path / "out"}')
   assert done.status == 0, done.output
   assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('name', sorted(set(NEEDS) & set(RUNS)))
-def test_a_run_file_says_what_is_missing(name, run_py, tmp_path):
-  done = run_py(name, '--dry_run', f'--out_dir={tmp_path / "out"}')
+def test_a_run_file_says_what_is_missing(name, tmp_path):
+  done = run_main(name, '--dry_run', f'--out_dir={tmp_path / "out"}')
   assert done.status == 2, done.output
   missing = re.findall(r'^(\w+) = %gin\.REQUIRED', (ROOT / name).read_text(), re.M)
   assert all(macro in done.output for macro in missing)

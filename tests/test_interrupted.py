@@ -50,6 +50,7 @@ class Started:
     return self.process.returncode, stderr.decode().splitlines()[-1] if stderr else ''
 
 
+@pytest.mark.extra
 @pytest.mark.conformance(108)
 def test_an_interrupted_export_leaves_nothing_half_written_and_goes_on(
     tiny_uncased, run_py, tmp_path):

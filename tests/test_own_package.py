@@ -13,6 +13,8 @@ import pytest
 from tests import own_lab, tiny
 from tests.in_process import settings
 
+pytestmark = pytest.mark.extra
+
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory) -> Path:

@@ -10,6 +10,8 @@ from nlp_export import reports
 from tests import pretrain_lab
 from tests.in_process import run_main, settings
 
+pytestmark = pytest.mark.extra
+
 RUN = 'gin/runs/pretrain_then_export.gin'
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import run_main
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), ROOT / 'benchmarks/README.md']
 PAGES = [page for page in PAGES if page.exists()]
@@ -68,7 +70,7 @@ SETTINGS = sorted({
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_a_command_passes_a_dry_run(command, run_py, stand_in, tmp_path):
+def test_a_command_passes_a_dry_run(command, stand_in, tmp_path):
   words = shlex.split(command, comments=True)
   arguments = words[words.index('run.py') + 1 :]
   for i, word in enumerate(arguments):
@@ -78,12 +80,12 @@ def test_a_command_passes_a_dry_run(command, run_py, stand_in, tmp_path):
       arguments[i] = f'{start}{name}={stand_in(name) or value}'
   if '--list' not in arguments:
     arguments += ['--dry_run', '--out_dir', str(tmp_path / 'out')]
-  done = run_py(*arguments)
+  done = run_main(*arguments)
   assert done.status == 0, done.output
 
 
 @pytest.mark.parametrize('setting', SETTINGS, ids=' '.join)
-def test_a_setting_passes_a_dry_run(setting, run_py, stand_in, tmp_path):
+def test_a_setting_passes_a_dry_run(setting, stand_in, tmp_path):
   run_file, *settings = setting
   needs = {'gin/runs/export.gin': (), 'gin/runs/convert_checkpoint.gin': ('TO',),
            'gin/runs/finetune.gin': ('EXPORT', 'PREPROCESSING', 'TRAIN_FILE')}
@@ -95,7 +97,7 @@ def test_a_setting_passes_a_dry_run(setting, run_py, stand_in, tmp_path):
       del macros['VOCAB_FILE']
     is_path = name != 'POOLING'  # What a page says of it is what is tried.
     macros[name] = (stand_in(name) if is_path else None) or value
-  done = run_py(
+  done = run_main(
       run_file,
       *(f'--set={name}={value}' for name, value in macros.items()),
       '--dry_run',

@@ -14,6 +14,8 @@ from tests.continuing import continue_lab
 from tests.continuing.continue_lab import EXPORT, STEPS, arguments, arrays
 from tests.in_process import run_main
 
+pytestmark = pytest.mark.extra
+
 INPUTS = {
     'input_word_ids': np.array([[2, 60, 61, 62, 3, 0]], np.int32),
     'input_mask': np.array([[1, 1, 1, 1, 1, 0]], np.int32),
@@ -122,7 +124,6 @@ def test_a_dry_run_says_what_it_would_do(continued, uncased_exports, text):
   assert not (continued.parent / 'other').exists()
 
 
-@pytest.mark.extra
 def test_two_replicas_and_whole_words(run_py, uncased_exports, text, tmp_path):
   out = tmp_path / 'out'
   done = run_py(*continue_lab.arguments(
@@ -135,7 +136,6 @@ def test_two_replicas_and_whole_words(run_py, uncased_exports, text, tmp_path):
   assert verified['passed']
 
 
-@pytest.mark.extra
 def test_a_stranger_s_export(tiny_uncased, tiny_size, uncased_exports, text, tmp_path):
   from official.nlp.configs import encoders
   from official.nlp.tools import export_tfhub_lib

@@ -11,6 +11,8 @@ from tests import tiny
 from tests.in_process import run_main, settings
 from tests.saved_models import regularized_encoder
 
+pytestmark = pytest.mark.extra
+
 WEIGHTS = 7 + 16 * 2  # Of a BERT with two layers.
 
 
@@ -125,7 +127,6 @@ def test_a_fine_tuned_export_keeps_its_variables_and_their_sharing(answers):
   assert answer['training_noise'] > 1e-3
 
 
-@pytest.mark.extra
 @pytest.mark.conformance(58)
 def test_a_fine_tuned_export_is_verified(answers, uncased_exports, tmp_path):
   path = answers['re_export_after_fine_tuning']['path']

@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.pretraining.logical_devices import STEPS
 
+pytestmark = pytest.mark.extra
+
 
 def train(*names):
   done = subprocess.run(
@@ -49,7 +51,6 @@ def test_dropout_and_training_would_be_seen(trainings):  # Controls of the test 
   assert without[-3:].mean() < without[:3].mean() - 0.3  # It learns: equal losses are no accident.
 
 
-@pytest.mark.extra
 def test_bfloat16_on_two_devices_is_near_float32():
   found = train('two, bfloat16', 'one')
   loss, exact = (column(found[name], 'loss') for name in ('two, bfloat16', 'one'))

@@ -62,6 +62,7 @@ def test_an_unknown_communication_is_refused(monkeypatch):
     strategies.multi_worker(communication='mpi').begin()
 
 
+@pytest.mark.extra
 def test_without_a_tpu_it_is_told_what_a_tpu_vm_needs():
   with pytest.raises(RequestError) as error:
     strategies.tpu().begin()

@@ -17,6 +17,8 @@ from nlp_export.handles import resolved
 from tests import tiny
 from tests.publishing import hosts
 
+pytestmark = pytest.mark.extra
+
 
 @pytest.fixture
 def outside(tmp_path):

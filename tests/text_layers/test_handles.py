@@ -15,6 +15,8 @@ from nlp_export.publishing import packing
 from nlp_export.text_layers.identity import moved_exports
 from tests.publishing import hosts
 
+pytestmark = pytest.mark.extra
+
 TEXTS = tf.constant(['the cat sat on the mat', 'hello world'])
 ARCHIVE, PREPROCESSING = 'bert_tiny_1.tar.gz', 'bert_tiny_preprocess_1.tar.gz'
 

@@ -239,6 +239,7 @@ def exported(vocab, tmp_path_factory) -> str:
 TEXT, IDS = 'Éx中 [unused0]', [2, 10, 1, 17, 5, 3, 0, 0]
 
 
+@pytest.mark.extra
 @pytest.mark.conformance(3, 4, 6, 94)
 def test_an_export_of_the_classic_way(exported, vocab, tmp_path):
   one, two = tf.saved_model.load(exported), tf.saved_model.load(exported)

@@ -12,6 +12,8 @@ import pytest
 from tests.in_process import run_main, settings
 from tests.tuning.test_finetune import RUN, write_reviews
 
+pytestmark = pytest.mark.extra
+
 STRENGTH = 0.05
 WORDS, POOLER = 'word_embeddings/embeddings:0', 'pooler_transform/kernel:0'
 
@@ -93,7 +95,6 @@ def test_they_move_the_weights(added, with_l2):
   assert moved.mean() > 0.95  # Words that are in no text shrink, too.
 
 
-@pytest.mark.extra
 def test_without_them_a_training_is_that_of_an_export_that_has_none(
     added, left_out, runs, with_l2, uncased_exports):
   """The control of the test above, bit by bit."""
@@ -117,7 +118,6 @@ def test_the_card_says_that_they_were_added(added):
   assert record['tuning'][-1]['settings']['regularization_losses'] is True
 
 
-@pytest.mark.extra
 def test_the_card_says_that_they_were_left_out(left_out):
   for kind in ('model', 'classifier'):
     card = (left_out / kind / 'README.md').read_text()
@@ -127,7 +127,7 @@ def test_the_card_says_that_they_were_left_out(left_out):
 
 @pytest.mark.conformance(135)
 @pytest.mark.parametrize('case', [
-    'added', pytest.param('left_out', marks=pytest.mark.extra)])
+    'added', 'left_out'])
 def test_both_exports_declare_them_for_who_trains_them_further(case, request):
   place = request.getfixturevalue(case)
   encoder, classifier = loaded(place / 'model'), loaded(place / 'classifier')
